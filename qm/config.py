@@ -1,0 +1,76 @@
+"""Settings of the label source and of the checks that every label passes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from ase.data import atomic_numbers
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator
+
+_MODEL = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class EamConfig(BaseModel):
+    """Labels from the analytic embedded-atom functions of Zhou, Johnson & Wadley (2004)."""
+
+    model_config = _MODEL
+
+    kind: Literal["eam"] = "eam"
+    """Chooses this label source."""
+
+
+class AseConfig(BaseModel):
+    """Labels from any ASE calculator."""
+
+    model_config = _MODEL
+
+    kind: Literal["ase"]
+    """Chooses this label source."""
+
+    calculator: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
+    """Where the calculator is: dotted name of a class or function, such as ``ase.calculators.emt.EMT``."""
+
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments it is made with; all of them count as level of theory."""
+
+    elements: tuple[str, ...] | None = None
+    """Chemical symbols it can label; by default every element is tried."""
+
+    walltime_s: PositiveFloat = 3600.0
+    """A label that takes longer than this, in seconds, is ended and counts as failed."""
+
+    start_s: PositiveFloat = 120.0
+    """Time the calculator may take to be imported and made, in seconds."""
+
+    @field_validator("elements")
+    @classmethod
+    def _known_elements(cls, elements: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if elements is not None:
+            unknown = [symbol for symbol in elements if atomic_numbers.get(symbol, 0) == 0]
+            if unknown or not elements:
+                raise ValueError(f"elements must be chemical symbols such as Al, not {unknown or elements}")
+        return elements
+
+
+LabellerConfig = Annotated[EamConfig | AseConfig, Field(discriminator="kind")]
+
+
+class CheckConfig(BaseModel):
+    """What a label must satisfy to enter the data set; refused ones go to quarantine with the reason."""
+
+    model_config = _MODEL
+
+    max_force_ev_per_ang: PositiveFloat = 100.0
+    """Largest force on any atom, eV/Å."""
+
+    max_net_force_ev_per_ang: PositiveFloat = 0.01
+    """Largest length of the mean force over the atoms, eV/Å; a larger one means forces that are no gradient."""
+
+    min_distance_ang: PositiveFloat = 0.8
+    """Smallest distance between two atoms or an atom and its own image, Å."""
+
+    max_abs_energy_ev_per_atom: PositiveFloat | None = None
+    """Largest magnitude of the energy per atom, eV; all-electron codes need thousands, so by default not checked."""
+
+    max_stress_ev_per_ang3: PositiveFloat = 10.0
+    """Largest magnitude of any stress component, eV/Å³ (1 eV/Å³ is 160 GPa)."""
