@@ -1,0 +1,86 @@
+"""The ledger: what has happened in a campaign, one JSON line per event, appended and fsynced.
+
+Only the driver writes it. A line cut short by a kill is the last line, and is dropped when the ledger is
+opened for writing again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+LEDGER_NAME = "ledger.jsonl"
+
+Event = dict[str, Any]
+
+
+class LedgerDamagedError(ValueError):
+    """A line other than the last cannot be read."""
+
+
+def read_ledger(directory: Path) -> Iterator[Event]:
+    """Yield the events of a campaign in order; a last line cut short by a kill is left out.
+
+    Raises
+    ------
+    LedgerDamagedError
+        If a line before the last is not JSON; the message names file and line.
+    """
+    path = directory / LEDGER_NAME
+    if not path.exists():
+        return
+    lines = path.read_bytes().split(b"\n")
+    complete, rest = lines[:-1], lines[-1]
+    for number, line in enumerate(complete, start=1):
+        try:
+            yield json.loads(line)
+        except ValueError as error:
+            if number == len(complete) and not rest:
+                return
+            raise LedgerDamagedError(f"{path}, line {number}: not a JSON event ({error})") from error
+
+
+class Ledger:
+    """The driver's handle: appends events, each on disk before the call returns."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / LEDGER_NAME
+        _drop_torn_tail(self._path)
+        self._file = self._path.open("ab")
+
+    def append(self, event: str, **fields: Any) -> Event:
+        """Write one event and return it as a reader will see it."""
+        line = json.dumps({"time": time.time(), "event": event, **fields}, separators=(",", ":"))
+        self._file.write(line.encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        event_as_read: Event = json.loads(line)
+        return event_as_read
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _drop_torn_tail(path: Path) -> None:
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+            os.fsync(file.fileno())
