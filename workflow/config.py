@@ -1,0 +1,204 @@
+"""The settings of a campaign: one frozen model per stage, composed here and checked against each other."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from ase.data import atomic_numbers
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from potentials.config import PotentialConfig
+from potentials.training_config import TrainingConfig
+from qm.config import CheckConfig, LabellerConfig
+from sampling.config import BuilderConfig, GateConfig, SamplingConfig, SelectorConfig
+
+_MODEL = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class BootstrapConfig(BaseModel):
+    """The labels made before there is an ensemble."""
+
+    model_config = _MODEL
+
+    n_frames: PositiveInt = 400
+    """Random cells to build and label before the first training."""
+
+    frames_per_task: PositiveInt = 20
+    """Random cells built by one task."""
+
+    import_extxyz: str | None = None
+    """An extended XYZ file with energies (eV) and forces (eV/Å) of the same level of theory to start from."""
+
+
+class LabellingConfig(BaseModel):
+    """How candidates are sent to the label source."""
+
+    model_config = _MODEL
+
+    frames_per_task: PositiveInt = 1
+    """Candidates labelled one after the other by one task; more than one only where a label takes milliseconds."""
+
+    attempts: PositiveInt = 2
+    """How often a candidate is tried whose label ended by walltime, memory or a signal, before quarantine."""
+
+    task_timeout_s: PositiveFloat | None = None
+    """A labelling task that takes longer is ended and its worker replaced; by default the label source's own
+    walltime alone counts."""
+
+
+class CandidatesConfig(BaseModel):
+    """Back-pressure: how far sampling may run ahead of labelling and training."""
+
+    model_config = _MODEL
+
+    max_in_flight: PositiveInt = 500
+    """Sampling waits while this many candidates are unlabelled, or labelled but not yet in a training."""
+
+
+class SynchronisationConfig(BaseModel):
+    """When new labels are merged into the global set and the next training starts."""
+
+    model_config = _MODEL
+
+    min_new_labels: PositiveInt = 100
+    """New labels that start the next training of a cycle."""
+
+    validation_fraction: float = Field(default=0.1, gt=0.0, lt=0.5)
+    """Share of all labels, chosen by the hash of their ids, that never trains."""
+
+    warm_start: bool = False
+    """Start each training from the promoted ensemble instead of from random weights; folds are kept by hash, so
+    held-out errors stay honest."""
+
+    compact_segments: PositiveInt = 50
+    """Rewrite the data set's segments into one when there are more than this many."""
+
+
+class StopConfig(BaseModel):
+    """When the campaign ends by itself."""
+
+    model_config = _MODEL
+
+    median_survival_ps: PositiveFloat = 250.0
+    """Converged when half the trajectories survive this long without disagreement."""
+
+    min_trajectories: PositiveInt = 20
+    """Trajectories that must have ended under the current ensemble before its survival is believed."""
+
+    max_labels: PositiveInt | None = None
+    """Budget: labels in the data set."""
+
+    max_rounds: PositiveInt | None = None
+    """Budget: trainings, over all cycles."""
+
+    max_hours: PositiveFloat | None = None
+    """Budget: hours during which a driver ran, over all sessions."""
+
+
+class BreakerConfig(BaseModel):
+    """When repeated failures pause a stage instead of burning the allocation."""
+
+    model_config = _MODEL
+
+    window: PositiveInt = 20
+    """How many of a stage's last results are looked at."""
+
+    max_failures: PositiveInt = 10
+    """Failures among them that pause the stage."""
+
+
+class CampaignConfig(BaseModel):
+    """One campaign: from elements and a label source to a trusted potential."""
+
+    model_config = _MODEL
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Name of the campaign; its directory is ``campaigns/NAME`` unless another is given."""
+
+    elements: tuple[str, ...] = Field(min_length=1)
+    """Chemical symbols the potential is for."""
+
+    labeller: LabellerConfig
+    """The label source: this is the level of theory."""
+
+    seed: NonNegativeInt = 1
+    """Everything random in the campaign descends from it."""
+
+    cycles: PositiveInt = 1
+    """Independent cycles (ensembles with trajectories of their own) that share the global set."""
+
+    builder: BuilderConfig
+    """The random starting cells."""
+
+    potential: PotentialConfig = PotentialConfig()
+    """The ensemble's form."""
+
+    training: TrainingConfig = TrainingConfig()
+    """How it is trained."""
+
+    sampling: SamplingConfig = SamplingConfig()
+    """Molecular dynamics and when it stops."""
+
+    gates: GateConfig = GateConfig()
+    """What a frame must satisfy to become a candidate."""
+
+    selector: SelectorConfig = SelectorConfig()
+    """Which candidates are kept."""
+
+    checks: CheckConfig = CheckConfig()
+    """What a label must satisfy to enter the data set."""
+
+    bootstrap: BootstrapConfig = BootstrapConfig()
+    """Labels made before there is an ensemble."""
+
+    labelling: LabellingConfig = LabellingConfig()
+    """How candidates are sent to the label source."""
+
+    candidates: CandidatesConfig = CandidatesConfig()
+    """Back-pressure."""
+
+    synchronisation: SynchronisationConfig = SynchronisationConfig()
+    """When new labels are merged and trained on."""
+
+    stop: StopConfig = StopConfig()
+    """When the campaign ends."""
+
+    breaker: BreakerConfig = BreakerConfig()
+    """When failures pause a stage."""
+
+    @field_validator("elements")
+    @classmethod
+    def _known_elements(cls, elements: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [symbol for symbol in elements if atomic_numbers.get(symbol, 0) == 0]
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)} is not a chemical symbol")
+        if len(set(elements)) != len(elements):
+            raise ValueError("an element is listed twice")
+        return elements
+
+    @model_validator(mode="after")
+    def _budgets_fit(self) -> Self:
+        if self.stop.max_labels is not None and self.stop.max_labels < self.bootstrap.n_frames:
+            raise ValueError(
+                f"stop.max_labels = {self.stop.max_labels} is below bootstrap.n_frames = {self.bootstrap.n_frames}"
+            )
+        if self.candidates.max_in_flight < self.synchronisation.min_new_labels:
+            raise ValueError(
+                f"candidates.max_in_flight = {self.candidates.max_in_flight} is below "
+                f"synchronisation.min_new_labels = {self.synchronisation.min_new_labels}: no training could start"
+            )
+        if self.breaker.max_failures > self.breaker.window:
+            raise ValueError(
+                f"breaker.max_failures = {self.breaker.max_failures} exceeds "
+                f"breaker.window = {self.breaker.window}: no stage could ever pause"
+            )
+        return self
