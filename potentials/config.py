@@ -1,0 +1,52 @@
+"""Settings of the potentials."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+
+class AniConfig(BaseModel):
+    """An ensemble of ANI networks; the defaults are those of the published ANI-Al (Smith et al. 2021)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    kind: Literal["ani"] = "ani"
+    """Which potential this is."""
+    radial_cutoff_ang: PositiveFloat = 7.0
+    """Atoms farther apart than this do not see each other, Å."""
+    angular_cutoff_ang: PositiveFloat = 5.0
+    """Angles count between neighbours closer than this, Å."""
+    n_radial: PositiveInt = 32
+    """Number of radial shells."""
+    radial_eta_per_ang2: PositiveFloat = 43.9
+    """Sharpness η of a radial shell, 1/Å²."""
+    n_angular_radial: PositiveInt = 8
+    """Number of shells of the mean distance in an angular term."""
+    n_angles: PositiveInt = 8
+    """Number of angles in an angular term."""
+    zeta: PositiveFloat = 69.4
+    """Sharpness ζ of an angle."""
+    angular_eta_per_ang2: PositiveFloat = 6.5
+    """Sharpness η of a shell in an angular term, 1/Å²."""
+    first_shell_ang: PositiveFloat = 1.25
+    """Distance of the first shell, radial and angular, Å."""
+    hidden: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (96, 96, 64)
+    """Widths of the hidden layers."""
+    celu_alpha: PositiveFloat = 0.1
+    """α of the activation CELU."""
+    n_members: PositiveInt = 8
+    """Number of networks in the ensemble."""
+
+    @model_validator(mode="after")
+    def _cutoffs_in_order(self) -> Self:
+        if not self.first_shell_ang < self.angular_cutoff_ang <= self.radial_cutoff_ang:
+            raise ValueError(
+                f"first_shell_ang {self.first_shell_ang:g} < angular_cutoff_ang {self.angular_cutoff_ang:g}"
+                f" <= radial_cutoff_ang {self.radial_cutoff_ang:g} does not hold"
+            )
+        return self
+
+
+PotentialConfig = AniConfig

@@ -1,0 +1,162 @@
+"""All members as one potential: energies, mean and member forces, stress."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from potentials import network
+from potentials.batch import Batch
+from potentials.calculator import EnsembleCalculator
+from potentials.config import AniConfig
+from potentials.descriptors import Descriptors, DescriptorSpec, PairGraph
+from potentials.kernels.select import KernelName, kernel_for
+from potentials.neighbours import NeighbourList
+from potentials.protocol import Prediction
+
+
+@dataclass(frozen=True)
+class AniEnsemble:
+    """An ensemble of ANI networks over shared descriptors; a `potentials.protocol.Potential`.
+
+    Attributes
+    ----------
+    config
+        Settings it was made with.
+    elements
+        Chemical symbols; ``Batch.species`` are indices into it.
+    spec
+        Constants of the descriptors.
+    networks
+        All members.
+    shift_ev
+        Energy of a free atom of each element, shape (n_elements,), float64, eV; added outside the networks.
+    card
+        Anything else worth keeping beside the weights: snapshot, seeds, errors; must be JSON.
+    kernel
+        How descriptors are computed; ``auto`` takes the fastest that runs on the device.
+    """
+
+    config: AniConfig
+    elements: tuple[str, ...]
+    spec: DescriptorSpec
+    networks: network.MemberNetworks
+    shift_ev: Tensor
+    card: Mapping[str, Any] = field(default_factory=dict)
+    kernel: KernelName = "auto"
+
+    @property
+    def cutoff_ang(self) -> float:
+        """Atoms farther apart than this do not see each other, Å."""
+        return self.spec.radial_cutoff_ang
+
+    @property
+    def n_members(self) -> int:
+        """Number of members."""
+        return self.networks.n_members
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of weights and positions; energies are summed in float64 in any case."""
+        return self.networks.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.shift_ev.device
+
+    def to(
+        self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> AniEnsemble:
+        """Return the same ensemble elsewhere, or in another floating-point type."""
+        return replace(
+            self,
+            networks=self.networks.map(lambda tensor: tensor.to(device=device, dtype=dtype)),
+            shift_ev=self.shift_ev.to(device=device),
+        )
+
+    def calculator(self) -> EnsembleCalculator:
+        """Return an ASE calculator of this ensemble."""
+        return EnsembleCalculator(self)
+
+    @torch.no_grad()
+    def evaluate(
+        self,
+        batch: Batch,
+        *,
+        neighbours: NeighbourList | None = None,
+        stress: bool = False,
+        member_forces: bool = False,
+    ) -> Prediction:
+        """Return energies and forces, and what else is asked for.
+
+        Raises
+        ------
+        ValueError
+            If the batch has another floating-point type, an element index out of range, positions that are
+            not finite, a singular periodic cell, or ``neighbours`` of a shorter cutoff.
+        """
+        self._check(batch, neighbours)
+        graph = (neighbours or NeighbourList(self.cutoff_ang, skin_ang=0.0)).graph(batch)
+        descriptors = kernel_for(self.spec, graph.vector.device, self.kernel)(graph)
+        atomic, pair_gradients = self._energies_and_pair_gradients(descriptors, batch, member_forces)
+        forces = forces_from_pairs(graph, pair_gradients)
+        return Prediction(
+            member_energies=_frame_sums(atomic.double(), batch)
+            + _frame_sums(self.shift_ev[batch.species], batch),
+            forces=forces.mean(dim=0),
+            stress=stress_from_pairs(graph, pair_gradients.mean(dim=0), batch) if stress else None,
+            member_forces=forces if member_forces else None,
+        )
+
+    def _energies_and_pair_gradients(
+        self, descriptors: Descriptors, batch: Batch, member_forces: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Return atomic energies by member, and dE/dvector: by member, or of the mean (one reverse pass)."""
+        if member_forces:
+            atomic, gradient = network.energies_and_gradient(self.networks, descriptors.values, batch.species)
+            return atomic, descriptors.vjp(gradient)
+        atomic, mean = network.energies_and_mean_gradient(self.networks, descriptors.values, batch.species)
+        return atomic, descriptors.vjp(mean[None])
+
+    def _check(self, batch: Batch, neighbours: NeighbourList | None) -> None:
+        if batch.positions.dtype != self.dtype:
+            raise ValueError(f"positions are {batch.positions.dtype}, the ensemble is {self.dtype}")
+        largest = int(batch.species.max())
+        if largest >= len(self.elements):
+            raise ValueError(
+                f"element index {largest} in the batch; the ensemble knows {', '.join(self.elements)}"
+            )
+        if neighbours is not None and neighbours.cutoff_ang < self.cutoff_ang:
+            raise ValueError(
+                f"neighbour list reaches {neighbours.cutoff_ang:g} Å, the ensemble needs {self.cutoff_ang:g} Å"
+            )
+
+
+def forces_from_pairs(graph: PairGraph, pair_gradients: Tensor) -> Tensor:
+    """Return forces from dE/dvector: shape (n, n_pairs, 3) to (n, n_atoms, 3)."""
+    forces = pair_gradients.new_zeros(pair_gradients.shape[0], graph.n_atoms, 3)
+    forces.index_add_(1, graph.centre, pair_gradients)
+    return forces.index_add_(1, graph.neighbour, pair_gradients, alpha=-1.0)
+
+
+def stress_from_pairs(graph: PairGraph, pair_gradient: Tensor, batch: Batch) -> Tensor:
+    """Return (1/V) Σ vector ⊗ dE/dvector of each frame, symmetrised, shape (n_frames, 3, 3), eV/Å³.
+
+    Positive under tension (ASE's sign); zero for frames that are not periodic in three directions.
+    """
+    outer = graph.vector[:, :, None] * pair_gradient[:, None, :]
+    virial = outer.new_zeros(batch.n_frames, 3, 3).index_add_(0, batch.frame_index[graph.centre], outer)
+    volume = torch.linalg.det(batch.cells).abs()
+    scale = torch.where(batch.pbc.all(dim=1), 1.0 / volume, torch.zeros_like(volume))
+    return 0.5 * (virial + virial.mT) * scale[:, None, None]
+
+
+def _frame_sums(atomic: Tensor, batch: Batch) -> Tensor:
+    """Sum over the atoms of each frame: shape (..., n_atoms) to (..., n_frames)."""
+    sums = atomic.new_zeros(*atomic.shape[:-1], batch.n_frames)
+    return sums.index_add_(-1, batch.frame_index, atomic)
