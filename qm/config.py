@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from ase.data import atomic_numbers
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
 
 _MODEL = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -42,6 +42,12 @@ class AseConfig(BaseModel):
     start_s: PositiveFloat = 120.0
     """Time the calculator may take to be imported and made, in seconds."""
 
+    max_memory_gib: PositiveFloat | None = None
+    """Memory the calculator may allocate, GiB; beyond it the label fails (default: no limit)."""
+
+    cores: PositiveInt = 1
+    """Cores one label occupies, for the accounts."""
+
     @field_validator("elements")
     @classmethod
     def _known_elements(cls, elements: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -63,14 +69,14 @@ class CheckConfig(BaseModel):
     max_force_ev_per_ang: PositiveFloat = 100.0
     """Largest force on any atom, eV/Å."""
 
-    max_net_force_ev_per_ang: PositiveFloat = 0.01
-    """Largest length of the mean force over the atoms, eV/Å; a larger one means forces that are no gradient."""
+    max_net_force_ev_per_ang: PositiveFloat = 0.05
+    """Largest sum of the forces over the square root of the number of atoms, eV/Å."""
 
     min_distance_ang: PositiveFloat = 0.8
     """Smallest distance between two atoms or an atom and its own image, Å."""
 
     max_abs_energy_ev_per_atom: PositiveFloat | None = None
-    """Largest magnitude of the energy per atom, eV; all-electron codes need thousands, so by default not checked."""
+    """Largest magnitude of the energy per atom, eV; no limit by default (it depends on the code)."""
 
     max_stress_ev_per_ang3: PositiveFloat = 10.0
     """Largest magnitude of any stress component, eV/Å³ (1 eV/Å³ is 160 GPa)."""
