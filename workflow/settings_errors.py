@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
+
+from workflow.settings_fields import all_names, discriminator_of, models_in, tags_of
 
 Path = tuple[str | int, ...]
+_Located = tuple[Path, type[BaseModel] | None, dict[str, Any]]
+_PLAIN_WORDS = {"an object": "settings inside it", "a valid array": "a list"}
 
 
 class SettingsError(ValueError):
@@ -38,15 +40,29 @@ def explain(
     place
         Says where a key came from, such as ``al.yaml:12``.
     """
-    problems: dict[tuple[str, str], list[str]] = {}
-    for detail in error.errors(include_url=False):
-        path, owner = _locate(model, data, detail["loc"])
-        name = dotted(path)
-        found, expected = _found_and_expected(dict(detail), path, owner, model)
-        head = f"{place(path)}: {name}: {found}" if name else f"{place(path)}: {found}"
-        problems.setdefault((head, ""), []).append(expected)
-    lines = [head + _joined(expected) for (head, _), expected in problems.items()]
-    return SettingsError("\n".join(lines))
+    details = [dict(detail) for detail in error.errors(include_url=False)]
+    located = [(*_locate(model, data, detail), detail) for detail in details]
+    problems: dict[str, list[str]] = {}
+    for path, owner, detail in _without_other_types(located):
+        found, expected = _found_and_expected(detail, path, owner, model)
+        head = ": ".join(part for part in (place(path), dotted(path), found) if part)
+        problems.setdefault(head, []).append(expected)
+    return SettingsError("\n".join(head + _joined(expected) for head, expected in problems.items()))
+
+
+def _without_other_types(located: Sequence[_Located]) -> Iterator[_Located]:
+    """Leave out what a union's other types complain of where one type fits and its content does not."""
+    for path, owner, detail in located:
+        fits_elsewhere = any(
+            other[: len(path)] == path and (len(other) > len(path) or not _wrong_type(problem))
+            for other, _, problem in located
+        )
+        if not (_wrong_type(detail) and fits_elsewhere):
+            yield path, owner, detail
+
+
+def _wrong_type(detail: Mapping[str, Any]) -> bool:
+    return str(detail["type"]).endswith("_type")
 
 
 def _joined(expected: Sequence[str]) -> str:
@@ -77,7 +93,9 @@ def _unquoted(context: Mapping[str, Any], owner: type[BaseModel] | None, path: P
     field = owner.model_fields.get(str(path[-1])) if owner and path else None
     discriminator = str(context["discriminator"]).strip("'")
     tags = (
-        [tag for choice in _models(field.annotation) for tag in _tags(choice, discriminator)] if field else []
+        [tag for choice in models_in(field.annotation) for tag in tags_of(choice, discriminator)]
+        if field
+        else []
     )
     return ", ".join(repr(tag) for tag in tags) or "its kinds"
 
@@ -89,7 +107,7 @@ def _short(value: Any) -> str:
 
 def _lowered(message: str) -> str:
     text = message.removeprefix("Input should be ").removeprefix("Value should be ")
-    return text[:1].lower() + text[1:]
+    return _PLAIN_WORDS.get(text, text[:1].lower() + text[1:])
 
 
 # -- nearest right names -------------------------------------------------------------------------------------
@@ -105,7 +123,7 @@ def _suggestion(path: Path, owner: type[BaseModel] | None, root: type[BaseModel]
     close = close or [sibling for sibling in siblings if sibling.startswith(f"{name}_")][:1]
     if close:
         return f"; did you mean {close[0]}?"
-    everywhere = dict(_all_names(root))
+    everywhere = dict(all_names(root))
     if dotted(tuple(step for step in path if isinstance(step, str))) in everywhere:
         return f" of this kind; expected one of {', '.join(siblings)}"
     nearest = difflib.get_close_matches(name, set(everywhere.values()), n=1, cutoff=0.8)
@@ -116,20 +134,11 @@ def _suggestion(path: Path, owner: type[BaseModel] | None, root: type[BaseModel]
     return f"; did you mean {close[0]}?" if close else f"; expected one of {', '.join(siblings)}"
 
 
-def _all_names(model: type[BaseModel], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
-    for name, field in model.model_fields.items():
-        path = f"{prefix}{name}"
-        yield path, name
-        if depth < 6:
-            for inner in _models(field.annotation):
-                yield from _all_names(inner, f"{path}.", depth + 1)
-
-
 # -- from pydantic's location to the user's key --------------------------------------------------------------
 
 
 def _locate(
-    model: type[BaseModel], data: Any, location: Sequence[str | int]
+    model: type[BaseModel], data: Any, detail: Mapping[str, Any]
 ) -> tuple[Path, type[BaseModel] | None]:
     """Return the path as the user wrote it, and the settings that own its last key.
 
@@ -140,24 +149,22 @@ def _locate(
     owner: type[BaseModel] | None = model
     choices: list[type[BaseModel]] = [model]
     discriminator: str | None = None
+    location: Sequence[str | int] = detail["loc"]
     for i, step in enumerate(location):
-        if discriminator and step in {tag for c in choices for tag in _tags(c, discriminator)}:
-            choices = [c for c in choices if step in _tags(c, discriminator)]
+        if discriminator and step in {tag for c in choices for tag in tags_of(c, discriminator)}:
+            choices = [c for c in choices if step in tags_of(c, discriminator)]
             discriminator = None
             continue
         last = i == len(location) - 1
-        if not (_has(data, step) or (last and isinstance(data, Mapping))):
+        if not (_has(data, step) or (last and detail["type"] == "missing")):
             continue
         path.append(step)
         data = data[step] if _has(data, step) else None
         owner = choices[0] if choices else None
         fields = [c.model_fields[str(step)] for c in choices if str(step) in c.model_fields]
         if fields:
-            choices = list(_models(fields[0].annotation))
-            discriminator = _discriminator(fields[0])
-        elif isinstance(step, str) and choices and not last:
-            # the key of a mapping of settings: its models stay the choices
-            continue
+            choices = list(models_in(fields[0].annotation))
+            discriminator = discriminator_of(fields[0])
     return tuple(path), owner
 
 
@@ -170,45 +177,3 @@ def _has(data: Any, step: str | int) -> bool:
         and isinstance(step, int)
         and step < len(data)
     )
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Every settings model inside an annotation, through unions, lists and mappings."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-        return
-    if get_origin(annotation) is Annotated:
-        yield from _models(get_args(annotation)[0])
-        return
-    if get_origin(annotation) not in {None, Literal}:
-        for part in get_args(annotation):
-            yield from _models(part)
-
-
-def _discriminator(field: FieldInfo) -> str | None:
-    if isinstance(field.discriminator, str):
-        return field.discriminator
-    return next(
-        (found for part in _parts(field.annotation) if (found := _annotated_discriminator(part))), None
-    )
-
-
-def _parts(annotation: Any) -> Iterator[Any]:
-    yield annotation
-    if get_origin(annotation) in {Union, types.UnionType, list, tuple, dict, Annotated}:
-        for part in get_args(annotation):
-            yield from _parts(part)
-
-
-def _annotated_discriminator(annotation: Any) -> str | None:
-    if get_origin(annotation) is not Annotated:
-        return None
-    for extra in get_args(annotation)[1:]:
-        if isinstance(extra, FieldInfo) and isinstance(extra.discriminator, str):
-            return extra.discriminator
-    return None
-
-
-def _tags(model: type[BaseModel], discriminator: str) -> tuple[Any, ...]:
-    field = model.model_fields.get(discriminator)
-    return get_args(field.annotation) if field else ()

@@ -68,6 +68,7 @@ class Model(BaseModel):
     stop: Stop = Stop()
     shells: tuple[float, ...] = (1.0,)
     distances_ang: dict[str, PositiveFloat] = {}
+    contact_ang: PositiveFloat | dict[str, PositiveFloat] = 1.0
     cells: tuple[Annotated[Pot | Pan, Field(discriminator="kind")], ...] = ()
     flag: bool = False
 
@@ -126,12 +127,21 @@ def test_good_settings_load(tmp_path):
         ),
         ("sampling:\n  n_slots: true\n", "al.yaml:5: sampling.n_slots: found True; expected a valid integer"),
         ("sampling:\n  n_slots: 0\n", "al.yaml:5: sampling.n_slots: found 0; expected greater than 0"),
-        ("sampling: 3\n", "al.yaml:4: sampling: found 3; expected an object"),
+        ("sampling: 3\n", "al.yaml:4: sampling: found 3; expected settings inside it"),
         ("  depth_ev: deep\n", "al.yaml:4: source.depth_ev: found 'deep'; expected a valid number"),
         ("shells: [1, two]\n", "al.yaml:4: shells.1: found 'two'; expected a valid number"),
         (
             "distances_ang:\n  Al-Cu: -1\n",
             "al.yaml:5: distances_ang.Al-Cu: found -1; expected greater than 0",
+        ),
+        (
+            "contact_ang: {Al-Cu: -1}\n",
+            "al.yaml:4: contact_ang.Al-Cu: found -1; expected greater than 0",
+        ),
+        ("contact_ang: -1\n", "al.yaml:4: contact_ang: found -1; expected greater than 0"),
+        (
+            "contact_ang: near\n",
+            "al.yaml:4: contact_ang: found 'near'; expected a valid number or settings inside it",
         ),
         (
             "stop: {max_rounds: 1, min_rounds: 2}\n",
