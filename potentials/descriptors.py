@@ -1,11 +1,13 @@
 """ANI descriptors: what they are made of, and what every kernel that computes them offers.
 
-The definition is NeuroChem's, which departs from Smith et al. 2017 (eqs. 3 and 4) by three constants. With the
-cutoff function f(r) = (1 + cos(πr/R_c))/2 inside R_c and zero outside:
+The definition is NeuroChem's, which departs from Smith et al. 2017 (eqs. 3 and 4) by three constants.
+With the cutoff function f(r) = (1 + cos(πr/R_c))/2 inside R_c and zero outside:
 
-* radial, shell s: ¼ Σ_j exp(−η(r_ij − R_s)²) f(r_ij), one sum per element of the neighbour j;
-* angular, shell a and angle z: 2 Σ_{j<k} ((1 + cos(θ − θ_z))/2)^ζ exp(−η((r_ij + r_ik)/2 − R_a)²) f(r_ij) f(r_ik),
-  with θ = arccos(0.95 cos θ_jik), one sum per unordered pair of elements of the neighbours j and k.
+* radial, shell s, one sum per element of the neighbour j:
+  ¼ Σ_j exp(−η(r_ij − R_s)²) f(r_ij);
+* angular, shell a and angle z, one sum per unordered pair of elements of the neighbours j and k:
+  2 Σ_{j<k} ((1 + cos(θ − θ_z))/2)^ζ exp(−η((r_ij + r_ik)/2 − R_a)²) f(r_ij) f(r_ik),
+  with θ = arccos(0.95 cos θ_jik).
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ SHORTEST_ANG = 1e-3
 class DescriptorSpec:
     """The constants of the descriptors.
 
-    Features are ordered: radial ``[neighbour element][shell]``, then angular ``[element pair][shell][angle]``,
-    with element pairs as the upper triangle by rows: 00, 01, .., 11, .. .
+    Features are ordered: radial ``[neighbour element][shell]``, then angular
+    ``[element pair][shell][angle]``, with element pairs as the upper triangle by rows: 00, 01, .., 11, .. .
     """
 
     n_elements: int

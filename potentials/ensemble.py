@@ -34,7 +34,8 @@ class AniEnsemble:
     networks
         All members.
     shift_ev
-        Energy of a free atom of each element, shape (n_elements,), float64, eV; added outside the networks.
+        Energy of a lone atom of each element, shape (n_elements,) or (n_members, n_elements), float64, eV;
+        added outside the networks.
     card
         Anything else worth keeping beside the weights: snapshot, seeds, errors; must be JSON.
     kernel
@@ -107,7 +108,7 @@ class AniEnsemble:
         forces = forces_from_pairs(graph, pair_gradients)
         return Prediction(
             member_energies=_frame_sums(atomic.double(), batch)
-            + _frame_sums(self.shift_ev[batch.species], batch),
+            + _frame_sums(self.shift_ev[..., batch.species], batch),
             forces=forces.mean(dim=0),
             stress=stress_from_pairs(graph, pair_gradients.mean(dim=0), batch) if stress else None,
             member_forces=forces if member_forces else None,
@@ -132,9 +133,8 @@ class AniEnsemble:
                 f"element index {largest} in the batch; the ensemble knows {', '.join(self.elements)}"
             )
         if neighbours is not None and neighbours.cutoff_ang < self.cutoff_ang:
-            raise ValueError(
-                f"neighbour list reaches {neighbours.cutoff_ang:g} Å, the ensemble needs {self.cutoff_ang:g} Å"
-            )
+            reach, need = neighbours.cutoff_ang, self.cutoff_ang
+            raise ValueError(f"neighbour list reaches {reach:g} Å, the ensemble needs {need:g} Å")
 
 
 def forces_from_pairs(graph: PairGraph, pair_gradients: Tensor) -> Tensor:

@@ -1,13 +1,15 @@
 """Member networks, stacked: descriptors to atomic energies and back, all members in one batched product.
 
-Every function is free of in-place changes, so that automatic differentiation may pass through it; none needs it.
+Every function is free of in-place changes, so that automatic differentiation may pass through it.
 Where an argument may differ between members it has a leading dimension n_members, otherwise it is shared.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -76,14 +78,14 @@ class MemberNetworks:
 
 
 def initial(spec: DescriptorSpec, config: AniConfig, seeds: Sequence[int]) -> MemberNetworks:
-    """Draw random networks in float32: normal weights of variance 1/n_in, zero biases; one seed per member."""
+    """Draw random networks in float32, one seed per member: normal weights of variance 1/n_in, no biases."""
     widths = (spec.n_features, *config.hidden, 1)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def weight(n_in: int, n_out: int) -> Tensor:
-        return torch.stack([torch.randn(n_in, n_out, generator=g) for g in generators]) / n_in**0.5
+        return torch.stack([torch.randn(n_in, n_out, generator=g) for g in generators]) * math.sqrt(1 / n_in)
 
-    layers = list(zip(widths[:-1], widths[1:], strict=True))
+    layers = list(pairwise(widths))
     return MemberNetworks(
         weights=tuple(tuple(weight(i, o) for i, o in layers) for _ in range(spec.n_elements)),
         biases=tuple(tuple(torch.zeros(len(seeds), 1, o) for _, o in layers) for _ in range(spec.n_elements)),
@@ -133,7 +135,7 @@ def energies_and_tangent(
 def energies_and_gradient(
     networks: MemberNetworks, descriptors: Tensor, species: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return atomic energies, shape (n_members, n_atoms), and dE/dD, shape (n_members, n_atoms, n_features)."""
+    """Return atomic energies, (n_members, n_atoms), eV, and dE/dD, (n_members, n_atoms, n_features)."""
 
     def one(element: int, values: Tensor) -> Tensor:
         result, slopes = _forward(networks, element, values)
@@ -148,7 +150,7 @@ def energies_and_gradient(
 def energies_and_mean_gradient(
     networks: MemberNetworks, descriptors: Tensor, species: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return atomic energies, shape (n_members, n_atoms), and the members' mean dE/dD, (n_atoms, n_features)."""
+    """Return atomic energies, (n_members, n_atoms), eV, and the mean dE/dD, (n_atoms, n_features)."""
     gradients: list[Tensor] = []
 
     def one(element: int, values: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -49,6 +50,14 @@ class Potential(Protocol):
     @property
     def n_members(self) -> int:
         """Number of members."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type that batches must have."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches must be."""
 
     def evaluate(
         self,

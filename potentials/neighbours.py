@@ -1,0 +1,189 @@
+"""Who is near whom: lists with a skin, kept from step to step, rebuilt only for frames that need it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from vesin import NeighborList
+
+from potentials.batch import Batch
+from potentials.descriptors import PairGraph
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _FrameList:
+    """The pairs of one frame, its atoms counted from 0, and the positions they were found at."""
+
+    centre: Integers
+    neighbour: Integers
+    offset_ang: Floats
+    n_pairs_per_atom: Integers
+    positions: Tensor
+
+
+@dataclass(frozen=True)
+class _BatchLists:
+    """The lists of all frames end to end; ``positions`` are those each frame's list was made at."""
+
+    frames: tuple[_FrameList, ...]
+    batch: Batch
+    positions: Tensor
+    first_pair: Tensor
+    centre: Tensor
+    neighbour: Tensor
+    offset_ang: Tensor
+
+
+class NeighbourList:
+    """Pairs of atoms nearer than a cutoff, all images counted, each pair from both ends.
+
+    The list reaches ``skin_ang`` farther than the cutoff. A frame's list is made anew when one of its atoms
+    has moved half the skin, or when its cell, periodicity or number of atoms has changed. One object follows
+    one batch. Positions may leave the cell; wrapping them back costs a new list.
+
+    Attributes
+    ----------
+    cutoff_ang, skin_ang
+        As given, Å.
+    n_frames_rebuilt
+        How many lists of single frames were made so far.
+    """
+
+    def __init__(self, cutoff_ang: float, skin_ang: float = 0.0) -> None:
+        if not (cutoff_ang > 0.0 and skin_ang >= 0.0):
+            raise ValueError(f"cutoff {cutoff_ang:g} Å with skin {skin_ang:g} Å; expected > 0 and >= 0")
+        self.cutoff_ang = cutoff_ang
+        self.skin_ang = skin_ang
+        self.n_frames_rebuilt = 0
+        self._search = NeighborList(cutoff=cutoff_ang + skin_ang, full_list=True, sorted=True)
+        self._lists: _BatchLists | None = None
+
+    def graph(self, batch: Batch) -> PairGraph:
+        """Return the pairs of ``batch``; some may be farther than the cutoff by up to twice the skin.
+
+        Raises
+        ------
+        ValueError
+            If a position or cell is not finite, or a periodic cell is singular.
+        """
+        lists = self._current(batch)
+        vector = batch.positions.index_select(0, lists.neighbour)
+        vector = vector - batch.positions.index_select(0, lists.centre) + lists.offset_ang
+        return PairGraph(
+            species=batch.species,
+            first_pair=lists.first_pair,
+            centre=lists.centre,
+            neighbour=lists.neighbour,
+            vector=vector,
+            frame_index=batch.frame_index,
+            n_frames=batch.n_frames,
+        )
+
+    def _current(self, batch: Batch) -> _BatchLists:
+        lists = self._lists
+        if lists is None or not _comparable(lists.batch, batch):
+            lists = self._rebuilt(batch, (), np.ones(batch.n_frames, dtype=bool))
+        else:
+            stale = _stale(lists, batch, 0.5 * self.skin_ang)
+            if stale.any():
+                lists = self._rebuilt(batch, lists.frames, stale)
+        self._lists = lists
+        return lists
+
+    def _rebuilt(self, batch: Batch, old: tuple[_FrameList, ...], stale: Booleans) -> _BatchLists:
+        places = _by_frame(batch)
+        cells, pbc = batch.cells.detach().double().cpu().numpy(), batch.pbc.cpu().numpy()
+        frames = tuple(
+            self._frame_list(i, places[i], cells[i], pbc[i]) if stale[i] else old[i]
+            for i in range(batch.n_frames)
+        )
+        self.n_frames_rebuilt += int(stale.sum())
+        return _joined(frames, batch)
+
+    def _frame_list(self, index: int, places: Tensor, cell: Floats, pbc: Booleans) -> _FrameList:
+        positions = places.double().cpu().numpy()
+        _check(index, positions, cell, pbc)
+        box = np.where(pbc[:, None], cell, 0.0)
+        i, j, shift = self._search.compute(positions, box, pbc, quantities="ijS")
+        centre = i.astype(np.int64)
+        return _FrameList(
+            centre=centre,
+            neighbour=j.astype(np.int64),
+            offset_ang=shift @ box,
+            n_pairs_per_atom=np.bincount(centre, minlength=len(positions)),
+            positions=places.clone(),
+        )
+
+
+def _by_frame(batch: Batch) -> tuple[Tensor, ...]:
+    """Return the positions of each frame."""
+    last = torch.cumsum(batch.n_atoms_per_frame, 0)[:-1].cpu()
+    return batch.positions.detach().tensor_split(last)
+
+
+def _comparable(old: Batch, new: Batch) -> bool:
+    """Whether two batches have as many frames and the same kind of numbers in the same place."""
+    a, b = old.positions, new.positions
+    return old.n_frames == new.n_frames and a.dtype == b.dtype and a.device == b.device
+
+
+def _stale(lists: _BatchLists, batch: Batch, limit_ang: float) -> Booleans:
+    """Say which frames need a new list."""
+    old, reference = lists.batch, lists.positions
+    changed = old.n_atoms_per_frame != batch.n_atoms_per_frame
+    if bool(changed.any()):
+        new = batch.positions.split(batch.n_atoms_per_frame.tolist())
+        kept = [
+            f.positions if len(f.positions) == len(p) else p for f, p in zip(lists.frames, new, strict=True)
+        ]
+        reference = torch.cat(kept)
+    changed = changed | (old.cells != batch.cells).flatten(1).any(1) | (old.pbc != batch.pbc).any(1)
+    moved = ~((batch.positions - reference).square().sum(1) <= limit_ang**2)
+    n_moved = torch.zeros_like(batch.n_atoms_per_frame).index_add_(0, batch.frame_index, moved.long())
+    result: Booleans = (changed | (n_moved > 0)).cpu().numpy()
+    return result
+
+
+def _joined(frames: tuple[_FrameList, ...], batch: Batch) -> _BatchLists:
+    n_atoms = np.array([len(f.n_pairs_per_atom) for f in frames])
+    n_pairs = [len(f.centre) for f in frames]
+    first_atom = np.repeat(np.cumsum(n_atoms) - n_atoms, n_pairs)
+    n_per_atom = np.concatenate([f.n_pairs_per_atom for f in frames])
+    like = batch.positions
+
+    def tensor(values: Integers) -> Tensor:
+        return torch.from_numpy(values).to(like.device)
+
+    offset = np.concatenate([f.offset_ang for f in frames])
+    return _BatchLists(
+        frames=frames,
+        batch=batch,
+        positions=torch.cat([f.positions for f in frames]),
+        first_pair=tensor(np.concatenate([[0], np.cumsum(n_per_atom)])),
+        centre=tensor(np.concatenate([f.centre for f in frames]) + first_atom),
+        neighbour=tensor(np.concatenate([f.neighbour for f in frames]) + first_atom),
+        offset_ang=torch.from_numpy(offset).to(device=like.device, dtype=like.dtype),
+    )
+
+
+def _check(index: int, positions: Floats, cell: Floats, pbc: Booleans) -> None:
+    if not np.isfinite(positions).all():
+        atom = int(np.flatnonzero(~np.isfinite(positions).all(axis=1))[0])
+        raise ValueError(f"frame {index}: atom {atom} is at {positions[atom]}; expected finite coordinates")
+    periodic = cell[pbc]
+    if not np.isfinite(periodic).all():
+        raise ValueError(f"frame {index}: cell {cell.tolist()}; expected finite cell vectors")
+    if len(periodic):
+        widths = np.linalg.svd(periodic, compute_uv=False)
+        if widths[-1] <= 1e-6 * widths[0]:
+            raise ValueError(
+                f"frame {index}: periodic cell vectors {periodic.tolist()} are zero or linearly dependent"
+            )

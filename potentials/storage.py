@@ -1,0 +1,200 @@
+"""Ensembles on disk: a directory with ``model.safetensors`` and a readable ``card.json``, never a pickle."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_from_bytes
+from safetensors.torch import save as tensors_to_bytes
+from torch import Tensor
+
+from potentials.config import AniConfig
+from potentials.descriptors import DescriptorSpec
+from potentials.ensemble import AniEnsemble
+from potentials.network import MemberNetworks
+
+FORMAT_VERSION = 1
+WEIGHTS = "model.safetensors"
+CARD = "card.json"
+OWN_ENTRIES = frozenset(
+    {
+        "format_version",
+        "kind",
+        "elements",
+        "config",
+        "descriptors",
+        "dtype",
+        "shift_ev",
+        "units",
+        "code_version",
+    }
+)
+UNITS = {
+    "energy": "eV",
+    "force": "eV/Å",
+    "stress": "eV/Å³, positive under tension",
+    "length": "Å",
+    "total_energy": "sum over atoms of network output (linear last layer) and shift_ev of the element",
+}
+
+
+class DamagedModelError(ValueError):
+    """A stored ensemble is missing, incomplete or of another format."""
+
+
+def save(ensemble: AniEnsemble, directory: Path) -> None:
+    """Write ``ensemble`` to ``directory``, which appears complete or not at all.
+
+    An ensemble already there is replaced. What ``ensemble.card`` holds is written into ``card.json``.
+
+    Raises
+    ------
+    ValueError
+        If the card is not JSON or holds an entry that is written here.
+    """
+    card = _card(ensemble)
+    directory = Path(directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    unique = f".{directory.name}.{os.getpid()}-{secrets.token_hex(4)}"
+    new, old = directory.parent / f"{unique}.new", directory.parent / f"{unique}.old"
+    new.mkdir()
+    try:
+        _write(new / WEIGHTS, tensors_to_bytes(_tensors(ensemble)))
+        _write(new / CARD, card.encode())
+        _sync_directory(new)
+        if directory.exists():
+            directory.replace(old)
+        new.replace(directory)
+        _sync_directory(directory.parent)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def load(directory: Path) -> AniEnsemble:
+    """Read the ensemble that `save` wrote; it is on the CPU, in the floating-point type it was saved in.
+
+    Raises
+    ------
+    DamagedModelError
+        If a file is missing or damaged, or was written by a newer format.
+    """
+    directory = Path(directory)
+    card = _read_card(directory / CARD)
+    tensors = _read_tensors(directory / WEIGHTS)
+    try:
+        config = AniConfig.model_validate(card["config"])
+        return AniEnsemble(
+            config=config,
+            elements=tuple(card["elements"]),
+            spec=_spec(card["descriptors"]),
+            networks=_networks(tensors, len(card["elements"]), len(config.hidden) + 1, config.celu_alpha),
+            shift_ev=tensors["shift_ev"],
+            card={name: value for name, value in card.items() if name not in OWN_ENTRIES},
+        )
+    except KeyError as error:
+        raise DamagedModelError(f"{directory}: entry {error} is missing") from None
+    except (ValidationError, TypeError) as error:
+        raise DamagedModelError(f"{directory / CARD}: not a card of this version: {error}") from None
+
+
+def _card(ensemble: AniEnsemble) -> str:
+    clash = sorted(OWN_ENTRIES & set(ensemble.card))
+    if clash:
+        raise ValueError(f"the card holds {', '.join(clash)}, which saving writes itself")
+    entries: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "kind": ensemble.config.kind,
+        "elements": list(ensemble.elements),
+        "units": UNITS,
+        "dtype": str(ensemble.dtype).removeprefix("torch."),
+        "shift_ev": ensemble.shift_ev.tolist(),
+        "config": ensemble.config.model_dump(mode="json"),
+        "descriptors": dataclasses.asdict(ensemble.spec),
+        "code_version": _code_version(),
+        **ensemble.card,
+    }
+    try:
+        return json.dumps(entries, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the card cannot be written as JSON: {error}") from None
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DamagedModelError(f"{path}: cannot be read: {error}") from None
+    if (
+        not isinstance(card, dict)
+        or card.get("format_version") != FORMAT_VERSION
+        or card.get("kind") != "ani"
+    ):
+        raise DamagedModelError(f"{path}: expected an ensemble of kind ani, format version {FORMAT_VERSION}")
+    return card
+
+
+def _tensors(ensemble: AniEnsemble) -> dict[str, Tensor]:
+    networks = ensemble.networks
+    named = {"shift_ev": ensemble.shift_ev}
+    for kind, elements in (("weight", networks.weights), ("bias", networks.biases)):
+        for element, layers in enumerate(elements):
+            named |= {f"element.{element}.layer.{k}.{kind}": tensor for k, tensor in enumerate(layers)}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in named.items()}
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return tensors_from_bytes(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise DamagedModelError(f"{path}: cannot be read: {error}") from None
+
+
+def _networks(
+    tensors: Mapping[str, Tensor], n_elements: int, n_layers: int, celu_alpha: float
+) -> MemberNetworks:
+    def layers(element: int, kind: str) -> tuple[Tensor, ...]:
+        return tuple(tensors[f"element.{element}.layer.{k}.{kind}"] for k in range(n_layers))
+
+    return MemberNetworks(
+        weights=tuple(layers(element, "weight") for element in range(n_elements)),
+        biases=tuple(layers(element, "bias") for element in range(n_elements)),
+        celu_alpha=celu_alpha,
+    )
+
+
+def _spec(entries: Mapping[str, Any]) -> DescriptorSpec:
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entries.items()}
+    return DescriptorSpec(**values)
+
+
+def _code_version() -> str:
+    try:
+        return version("smelter")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
