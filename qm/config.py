@@ -7,16 +7,25 @@ from typing import Annotated, Any, Literal
 from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
 
+from qm.eam_parameters import ParameterSet
+
 _MODEL = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class EamConfig(BaseModel):
-    """Labels from the analytic embedded-atom functions of Zhou, Johnson & Wadley (2004)."""
+    """Labels from the analytic embedded-atom functions of Zhou, Johnson & Wadley."""
 
     model_config = _MODEL
 
     kind: Literal["eam"] = "eam"
     """Chooses this label source."""
+
+    parameters: ParameterSet = "2001"
+    """Which published set of coefficients: that of 2001 (Acta Mater. 49, 4005) or 2004 (PRB 69, 144113).
+
+    They differ for the fcc metals. Aluminium: a0 4.082 Å, B 97 GPa, HCP 9.0 and BCC 57 meV/atom above FCC
+    with 2001; 4.050 Å, 76 GPa, 1.1 and 34 meV/atom with 2004.
+    """
 
 
 class AseConfig(BaseModel):

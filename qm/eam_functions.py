@@ -10,14 +10,16 @@ beyond the end, and ends every pair function where the densities end.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 
 import numpy as np
 from ase import Atoms
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from vesin import NeighborList
 
-from qm.eam_parameters import PARAMETERS, ZhouParameters
+from qm.eam_parameters import ZhouParameters
 
 SWITCH_START = 2.1
 SWITCH_END = float(np.sqrt(5.0))
@@ -54,27 +56,25 @@ class EamResult:
         return float(self.energies_ev.sum())
 
 
-def cutoff_ang(symbol: str) -> float:
-    """Distance at which the density of a metal ends, Å."""
-    return SWITCH_END * PARAMETERS[symbol].re
-
-
-def evaluate(frame: Atoms) -> EamResult:
+def evaluate(frame: Atoms, metals: Mapping[str, ZhouParameters]) -> EamResult:
     """Return energy, forces and virial of a frame with any cell and any periodic directions.
+
+    ``metals`` holds the coefficients by chemical symbol.
 
     Raises
     ------
     ValueError
         If an element has no functions or two atoms coincide.
     """
-    metals, species = _species(frame)
-    first, second, vector, distance = _pairs(frame, max(cutoff_ang(symbol) for symbol in metals))
+    present, species = _species(frame, metals)
+    first, second, vector, distance = _pairs(frame, SWITCH_END * max(p.re for p in present))
     ends = species[np.stack([first, second])]
-    density, density_slope, ratio, ratio_slope = _pair_functions(metals, ends, distance)
+    density, density_slope, ratio, ratio_slope = _pair_functions(present, ends, distance)
 
     n_atoms = len(frame)
-    rho = np.bincount(first, density[1], n_atoms) + np.bincount(second, density[0], n_atoms)
-    embedding, embedding_slope = _embedding(_columns(metals)[:, species], rho)
+    rho = _per_atom(first, density[1], n_atoms) + _per_atom(second, density[0], n_atoms)
+    table = np.array([astuple(metal) for metal in present], dtype=np.float64)
+    embedding, embedding_slope = _embedding(table[species].T, rho)
     pair = 0.5 * (density[1] * ratio[0] + density[0] * ratio[1])
     slope = 0.5 * (
         density_slope[1] * ratio[0]
@@ -85,27 +85,29 @@ def evaluate(frame: Atoms) -> EamResult:
     slope += embedding_slope[first] * density_slope[1] + embedding_slope[second] * density_slope[0]
 
     pull = (slope / distance)[:, None] * vector
-    half_pair = 0.5 * (np.bincount(first, pair, n_atoms) + np.bincount(second, pair, n_atoms))
+    half_pair = 0.5 * (_per_atom(first, pair, n_atoms) + _per_atom(second, pair, n_atoms))
     return EamResult(
         energies_ev=embedding + half_pair,
-        forces_ev_per_ang=_sum_to_atoms(first, pull, n_atoms) - _sum_to_atoms(second, pull, n_atoms),
+        forces_ev_per_ang=_vectors_per_atom(first, pull, n_atoms) - _vectors_per_atom(second, pull, n_atoms),
         virial_ev=_symmetric(vector.T @ pull),
     )
 
 
-def _species(frame: Atoms) -> tuple[list[str], NDArray[np.intp]]:
-    symbols = frame.get_chemical_symbols()
-    metals = sorted(set(symbols))
-    unknown = [symbol for symbol in metals if symbol not in PARAMETERS]
-    if unknown or not metals:
+def _species(
+    frame: Atoms, metals: Mapping[str, ZhouParameters]
+) -> tuple[list[ZhouParameters], NDArray[np.intp]]:
+    """Return the metals present, and for each atom its place among them."""
+    numbers, species = np.unique(frame.numbers, return_inverse=True)
+    symbols = [chemical_symbols[number] for number in numbers]
+    unknown = [symbol for symbol in symbols if symbol not in metals]
+    if unknown or not symbols:
         found = ", ".join(unknown) or "no atoms"
-        raise ValueError(f"frame contains {found}; the functions are known for {', '.join(PARAMETERS)}")
-    index = {symbol: number for number, symbol in enumerate(metals)}
-    return metals, np.array([index[symbol] for symbol in symbols], dtype=np.intp)
+        raise ValueError(f"frame contains {found}; the functions are known for {', '.join(metals)}")
+    return [metals[symbol] for symbol in symbols], species
 
 
 def _pairs(frame: Atoms, cutoff_ang: float) -> tuple[NDArray[np.intp], NDArray[np.intp], Array, Array]:
-    """Every pair once: its atoms, the vector from the first to the second, and its length."""
+    """Return every pair once: its atoms, the vector from the first to the second, and its length."""
     neighbours = NeighborList(cutoff=cutoff_ang, full_list=False, n_threads=1)
     first, second, vector, distance = neighbours.compute(
         frame.positions, frame.cell.array, np.asarray(frame.pbc), "ijDd"
@@ -116,20 +118,15 @@ def _pairs(frame: Atoms, cutoff_ang: float) -> tuple[NDArray[np.intp], NDArray[n
     return first.astype(np.intp), second.astype(np.intp), vector, distance
 
 
-def _columns(metals: list[str]) -> Array:
-    """Coefficients as columns, one per metal, rows in the order of ``ZhouParameters``."""
-    return np.array([astuple(PARAMETERS[symbol]) for symbol in metals]).T
-
-
 def _pair_functions(
-    metals: list[str], ends: NDArray[np.intp], distance: Array
+    metals: list[ZhouParameters], ends: NDArray[np.intp], distance: Array
 ) -> tuple[Array, Array, Array, Array]:
     """Return f, df/dr, q and dq/dr for the metal at either end of each pair, each of shape (2, n_pairs)."""
     if len(metals) == 1:
-        one = _metal_functions(PARAMETERS[metals[0]], distance)
+        one = _metal_functions(metals[0], distance)
         density, density_slope, ratio, ratio_slope = (np.broadcast_to(row, ends.shape) for row in one)
         return density, density_slope, ratio, ratio_slope
-    every = np.array([_metal_functions(PARAMETERS[symbol], distance) for symbol in metals])
+    every = np.array([_metal_functions(metal, distance) for metal in metals])
     chosen = every[ends, :, np.arange(distance.size)]
     density, density_slope, ratio, ratio_slope = np.moveaxis(chosen, -1, 0)
     return density, density_slope, ratio, ratio_slope
@@ -188,8 +185,12 @@ def _embedding(columns: Array, rho: Array) -> tuple[Array, Array]:
     return value, slope
 
 
-def _sum_to_atoms(index: NDArray[np.intp], vectors: Array, n_atoms: int) -> Array:
-    return np.stack([np.bincount(index, column, n_atoms) for column in vectors.T], axis=1)
+def _per_atom(index: NDArray[np.intp], values: Array, n_atoms: int) -> Array:
+    return np.bincount(index, values, n_atoms).astype(np.float64, copy=False)
+
+
+def _vectors_per_atom(index: NDArray[np.intp], vectors: Array, n_atoms: int) -> Array:
+    return np.stack([_per_atom(index, column, n_atoms) for column in vectors.T], axis=1)
 
 
 def _symmetric(matrix: Array) -> Array:

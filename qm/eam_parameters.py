@@ -1,18 +1,25 @@
-"""Coefficients of the embedded-atom functions of 16 metals.
+"""Coefficients of the embedded-atom functions of 16 metals: two published sets.
 
-Source: X. W. Zhou, R. A. Johnson, H. N. G. Wadley, Phys. Rev. B 69, 144113 (2004), Table III, with the values
-of the authors' own table maker (``EAM_code``, distributed with LAMMPS in ``tools/eam_database``). Other
-transcriptions of the table have W's eta negative (then the outer part does not join), Pt's inner part ending
-at 0.85 rho_e like all others (the same), and Ni's rho_s, eta, F_e = 27.930410, 0.469000, -2.699486 (which
-joins too). As given here, every embedding function is zero at zero density and joins at both seams, in value
-and slope, to the printed digits; tests hold the table to that.
+"2004": X. W. Zhou, R. A. Johnson, H. N. G. Wadley, Phys. Rev. B 69, 144113 (2004), with the values of the
+authors' own table maker (``EAM_code``, distributed with LAMMPS in ``tools/eam_database``). Other
+transcriptions have W's eta negative (then the outer part of the embedding function does not join), Pt's
+inner part ending at 0.85 rho_e like all others (the same), and Ni's rho_s, eta, F_e = 27.930410, 0.469000,
+-2.699486 (which joins too).
+
+"2001": X. W. Zhou, H. N. G. Wadley, R. A. Johnson and others, Acta Mater. 49, 4005 (2001). The fcc metals
+differ from "2004", the others are the same.
+
+Every embedding function is zero at zero density and joins at both seams, in value and slope, to the printed
+digits; every crystal's lattice constant and cohesive energy come out as the authors fitted them. Tests hold
+both sets to that.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Literal
 
-PAIR_FUNCTIONS = """
+PAIR_2004 = """
 el           re         fe      alpha       beta          A          B      kappa     lambda
 Cu     2.556162   1.554485   8.127620   4.334731   0.396620   0.548085   0.308782   0.756515
 Ag     2.891814   1.106232   9.132010   4.870405   0.277758   0.419611   0.339710   0.750758
@@ -33,7 +40,7 @@ Zr     3.199978   2.230909   8.559190   4.564902   0.424667   0.640054   0.50000
 """
 """r_e in Å; f_e in the arbitrary units of the density; A and B in eV; the rest are pure numbers."""
 
-INNER_EMBEDDING = """
+INNER_2004 = """
 el         rhoe       rhos          n        Fn0        Fn1        Fn2        Fn3
 Cu    21.175871  21.175395   0.850000  -2.170269  -0.263788   1.088878  -0.817603
 Ag    14.604100  14.604144   0.850000  -1.729364  -0.255882   0.912050  -0.561432
@@ -54,7 +61,7 @@ Zr    30.879991  30.879991   0.850000  -4.485793  -0.293129   0.990148  -3.20251
 """
 """rho_e and rho_s in the units of the density; n is rho_n / rho_e, where the inner part ends; F in eV."""
 
-OUTER_EMBEDDING = """
+OUTER_2004 = """
 el           F0         F2         F3        eta         Fe
 Cu    -2.190000   0.561830  -2.100595   0.310490  -2.186568
 Ag    -1.750000   0.744561  -1.150650   0.783924  -1.748423
@@ -74,6 +81,40 @@ Ti    -3.220000   0.608587  -0.750710   0.558572  -3.219176
 Zr    -4.510000   0.928602  -0.981870   0.597133  -4.509025
 """
 """F in eV; F1 is zero for every metal; the outermost part begins at 1.15 rho_e."""
+
+PAIR_FCC_2001 = """
+el           re         fe      alpha       beta          A          B      kappa     lambda
+Cu     2.556162   1.554485   7.669911   4.090619   0.327584   0.468735   0.431307   0.862140
+Ag     2.891814   1.106232   7.944536   4.237086   0.266074   0.386272   0.425351   0.850703
+Au     2.885034   1.529021   8.086176   4.312627   0.230728   0.336695   0.420755   0.841511
+Ni     2.488746   2.007018   8.029633   4.282471   0.439664   0.632771   0.413436   0.826873
+Pd     2.750897   1.595417   7.605017   4.056009   0.385412   0.545121   0.425578   0.851156
+Pt     2.771916   2.336509   7.079952   3.775974   0.449644   0.593713   0.413484   0.826967
+Al     2.886166   1.392302   6.942419   3.702623   0.251519   0.313394   0.395132   0.790264
+Pb     3.499723   0.647872   8.468412   4.516486   0.134878   0.203093   0.425877   0.851753
+"""
+INNER_FCC_2001 = """
+el         rhoe       rhos          n        Fn0        Fn1        Fn2        Fn3
+Cu    22.150141  22.150141   0.850000  -2.176490  -0.140035   0.285621  -1.750834
+Ag    15.539255  15.539255   0.850000  -1.729619  -0.221025   0.541558  -0.967036
+Au    21.319637  21.319637   0.850000  -2.930281  -0.554034   1.489437  -0.886809
+Ni    27.984706  27.984706   0.850000  -2.693996  -0.066073   0.170482  -2.457442
+Pd    22.770550  22.770550   0.850000  -2.320473  -0.421263   0.966525  -0.932685
+Pt    34.108882  34.108882   0.850000  -4.099542  -0.754764   1.766503  -1.578274
+Al    20.226537  20.226537   0.850000  -2.806783  -0.276173   0.893409  -1.637201
+Pb     8.906840   8.906840   0.850000  -1.419644  -0.228622   0.630069  -0.560952
+"""
+OUTER_FCC_2001 = """
+el           F0         F2         F3        eta         Fe
+Cu    -2.190000   0.702991   0.683705   0.921150  -2.191675
+Ag    -1.750000   0.983967   0.520904   1.149461  -1.751274
+Au    -2.980000   2.283863   0.494127   1.286960  -2.981365
+Ni    -2.700000   0.282257   0.102879   0.509860  -2.700493
+Pd    -2.360000   1.966273   1.396717   1.399758  -2.362609
+Pt    -4.170000   3.474733   2.288323   1.393490  -4.174332
+Al    -2.830000   0.929508  -0.682320   0.779208  -2.829437
+Pb    -1.440000   0.921049   0.108847   1.172361  -1.440494
+"""
 
 
 @dataclass(frozen=True)
@@ -107,11 +148,15 @@ def _rows(table: str) -> dict[str, list[float]]:
     return {symbol: [float(word) for word in words] for symbol, *words in lines}
 
 
-def _parse() -> dict[str, ZhouParameters]:
-    pair, inner, outer = (_rows(table) for table in (PAIR_FUNCTIONS, INNER_EMBEDDING, OUTER_EMBEDDING))
+def _metals(*tables: str) -> dict[str, ZhouParameters]:
+    pair, inner, outer = (_rows(table) for table in tables)
     names = [field.name for field in fields(ZhouParameters)]
     return {s: ZhouParameters(**dict(zip(names, pair[s] + inner[s] + outer[s], strict=True))) for s in pair}
 
 
-PARAMETERS: dict[str, ZhouParameters] = _parse()
-"""Coefficients by chemical symbol."""
+ZHOU_2004 = _metals(PAIR_2004, INNER_2004, OUTER_2004)
+ZHOU_2001 = ZHOU_2004 | _metals(PAIR_FCC_2001, INNER_FCC_2001, OUTER_FCC_2001)
+
+ParameterSet = Literal["2001", "2004"]
+PARAMETER_SETS: dict[ParameterSet, dict[str, ZhouParameters]] = {"2001": ZHOU_2001, "2004": ZHOU_2004}
+"""Coefficients by year of publication and chemical symbol."""
