@@ -29,8 +29,11 @@ class BootstrapConfig(BaseModel):
 
     model_config = _MODEL
 
-    n_frames: PositiveInt = 400
+    n_frames: NonNegativeInt = 400
     """Random cells to build and label before the first training."""
+
+    ready_fraction: float = Field(default=0.95, gt=0.0, le=1.0)
+    """The first training starts when this share of the cells has a label or a refusal, without the slowest."""
 
     frames_per_task: PositiveInt = 20
     """Random cells built by one task."""
@@ -45,7 +48,7 @@ class LabellingConfig(BaseModel):
     model_config = _MODEL
 
     frames_per_task: PositiveInt = 1
-    """Candidates labelled one after the other by one task; more than one only where a label takes milliseconds."""
+    """Candidates labelled one after the other by one task; more than one where a label takes milliseconds."""
 
     attempts: PositiveInt = 2
     """How often a candidate is tried whose label ended by walltime, memory or a signal, before quarantine."""
@@ -76,11 +79,11 @@ class SynchronisationConfig(BaseModel):
     """Share of all labels, chosen by the hash of their ids, that never trains."""
 
     warm_start: bool = False
-    """Start each training from the promoted ensemble instead of from random weights; folds are kept by hash, so
-    held-out errors stay honest."""
+    """Start each training from the promoted ensemble instead of from random weights. Folds are chosen by hash,
+    so held-out errors stay honest."""
 
-    compact_segments: PositiveInt = 50
-    """Rewrite the data set's segments into one when there are more than this many."""
+    compact_segments: PositiveInt = 16
+    """Join the newest segments of the data set when that saves this many."""
 
 
 class StopConfig(BaseModel):
@@ -189,12 +192,13 @@ class CampaignConfig(BaseModel):
     def _budgets_fit(self) -> Self:
         if self.stop.max_labels is not None and self.stop.max_labels < self.bootstrap.n_frames:
             raise ValueError(
-                f"stop.max_labels = {self.stop.max_labels} is below bootstrap.n_frames = {self.bootstrap.n_frames}"
+                f"stop.max_labels = {self.stop.max_labels} is below "
+                f"bootstrap.n_frames = {self.bootstrap.n_frames}"
             )
         if self.candidates.max_in_flight < self.synchronisation.min_new_labels:
             raise ValueError(
                 f"candidates.max_in_flight = {self.candidates.max_in_flight} is below "
-                f"synchronisation.min_new_labels = {self.synchronisation.min_new_labels}: no training could start"
+                f"synchronisation.min_new_labels = {self.synchronisation.min_new_labels}: no training would start"
             )
         if self.breaker.max_failures > self.breaker.window:
             raise ValueError(

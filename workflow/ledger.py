@@ -1,7 +1,8 @@
-"""The ledger: what has happened in a campaign, one JSON line per event, appended and fsynced.
+"""The ledger: what has happened in a campaign, one JSON line per event.
 
-Only the driver writes it. A line cut short by a kill is the last line, and is dropped when the ledger is
-opened for writing again.
+Only the driver writes it. Each event is handed to the system at once, so that it survives the driver; the
+disk is waited for once for all events that arrived together. A line cut short by a kill is the last line, and
+is dropped when the ledger is opened for writing again.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def read_ledger(directory: Path) -> Iterator[Event]:
 
 
 class Ledger:
-    """The driver's handle: appends events, each on disk before the call returns."""
+    """The driver's handle."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / LEDGER_NAME
@@ -58,12 +59,16 @@ class Ledger:
         line = json.dumps({"time": time.time(), "event": event, **fields}, separators=(",", ":"))
         self._file.write(line.encode() + b"\n")
         self._file.flush()
-        os.fsync(self._file.fileno())
         event_as_read: Event = json.loads(line)
         return event_as_read
 
+    def sync(self) -> None:
+        """Wait until everything appended is on disk."""
+        os.fsync(self._file.fileno())
+
     def close(self) -> None:
-        """Close the file."""
+        """Wait for the disk and close the file."""
+        self.sync()
         self._file.close()
 
     def __enter__(self) -> Self:

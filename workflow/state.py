@@ -14,7 +14,7 @@ from typing import Any
 
 from workflow.ledger import Event, read_ledger
 
-Chunk = tuple[int, int]
+Group = tuple[int, int]
 """A group of trajectories: (cycle, group)."""
 
 
@@ -53,6 +53,19 @@ class Round:
     def name(self) -> str:
         """Directory name below ``models/``, which is also the ensemble's id."""
         return round_name(self.number)
+
+
+_TRAINED = (
+    "promoted",
+    "why",
+    "validation",
+    "previous_validation",
+    "calibration",
+    "epochs",
+    "wall_s",
+    "failed_members",
+    "restarted_members",
+)
 
 
 def round_name(number: int) -> str:
@@ -97,7 +110,7 @@ class CampaignState:
     rounds: dict[int, Round] = field(default_factory=dict)
     current: dict[int, int] = field(default_factory=dict)
     """The promoted round of each cycle."""
-    last_chunk: dict[Chunk, int] = field(default_factory=dict)
+    last_chunk: dict[Group, int] = field(default_factory=dict)
     atom_steps: int = 0
     exposures: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     """How long trajectories lived under each ensemble: the input of the survival curves."""
@@ -138,7 +151,9 @@ class CampaignState:
     def workers_busy_fraction(self) -> float:
         """Share of the workers' time that went into tasks, ramp-up and end included."""
         offered = sum((s.last - s.started) * sum(s.workers.values()) for s in self.sessions)
-        return min(1.0, sum(w.busy_s + w.failed_s for w in self.work.values()) / offered) if offered > 0 else 0.0
+        return (
+            min(1.0, sum(w.busy_s + w.failed_s for w in self.work.values()) / offered) if offered > 0 else 0.0
+        )
 
     def best_round(self) -> Round | None:
         """The promoted round with the smallest validation error; the newest where none was measured."""
@@ -198,9 +213,7 @@ class CampaignState:
     def _on_trained(self, event: Event) -> None:
         round_ = self.rounds[event["round"]]
         round_.ended = event["time"]
-        for name in (
-            "promoted why validation previous_validation calibration epochs wall_s failed_members restarted_members"
-        ).split():
+        for name in _TRAINED:
             setattr(round_, name, event[name])
         if round_.promoted:
             self.current[round_.cycle] = round_.number
@@ -229,8 +242,8 @@ class CampaignState:
 def validation_score(validation: dict[str, Any] | None) -> float:
     """One number to order ensembles by that were measured on the same frames; smaller is better.
 
-    The geometric mean of the energy error per atom (meV) and the force error (meV/Å): independent of the units
-    of either, so that a tenth off one is worth a tenth off the other.
+    The geometric mean of the energy error per atom (meV) and the force error (meV/Å): independent of the
+    units of either, so that a tenth off one is worth a tenth off the other.
     """
     if not validation or not validation.get("n_labels"):
         return float("inf")

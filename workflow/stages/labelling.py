@@ -1,0 +1,157 @@
+"""The labelling stage: a queue of candidates, sent to the label source as fast as it takes them."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from functools import partial
+
+from workflow.driver import Driver
+from workflow.guard import TaskResult
+from workflow.spool import ids as spooled
+from workflow.spool import item_path
+from workflow.tasks.label import MISSING, LabelOutcome, label_candidates, quarantine_candidate
+from workflow.tasks.rescore import RescoreSummary, rescore_candidates
+
+_TASKS_PER_WORKER = 2
+"""One that runs and one that waits beside it, so that no worker waits for the driver."""
+
+_REMEDY = (
+    "See quarantine/ for the frames and reasons; mend the label source, then run the same command again."
+)
+
+
+class Labelling:
+    """Candidates waiting for a label, and those being labelled."""
+
+    def __init__(self, driver: Driver, merged: Iterable[str]) -> None:
+        """Take up what an earlier driver left; ``merged`` are the ids in the data set."""
+        paths = driver.paths
+        self._driver = driver
+        self._in_flight: set[str] = set()
+        self._attempts: Counter[str] = Counter()
+        self._n_tasks = 0
+        self._rescoring = False
+        self._settled = {*merged, *spooled(paths.labels), *spooled(paths.quarantine)}
+        self._waiting: deque[str] = deque()
+        self.unmerged = spooled(paths.labels) - set(merged)
+        """Ids of labels on disk that are not in the data set yet."""
+        self.admit(sorted(spooled(paths.candidates)))
+
+    @property
+    def n_candidates(self) -> int:
+        """Candidates without a label."""
+        return len(self._waiting) + len(self._in_flight)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no labelling task is running."""
+        return not self._in_flight
+
+    def admit(self, ids: Iterable[str]) -> list[str]:
+        """Queue candidates that are not known yet, and return them; files of settled ones are removed."""
+        new = []
+        for id_ in ids:
+            if id_ in self._settled:
+                item_path(self._driver.paths.candidates, id_).unlink(missing_ok=True)
+            elif id_ not in self._in_flight and id_ not in self._waiting:
+                self._waiting.append(id_)
+                new.append(id_)
+        return new
+
+    def submit(self, *, room: int | None = None) -> None:
+        """Send waiting candidates to idle workers, no more than the budget has ``room`` for."""
+        driver, config = self._driver, self._driver.config.labelling
+        limit = _TASKS_PER_WORKER * driver.pool.roles["labelling"]
+        while self._waiting and self._n_tasks < limit and not driver.is_paused("labelling"):
+            left = len(self._waiting) if room is None else room - len(self._in_flight)
+            n_taken = min(config.frames_per_task, len(self._waiting), left)
+            if n_taken <= 0:
+                return
+            ids = [self._waiting.popleft() for _ in range(n_taken)]
+            self._in_flight.update(ids)
+            self._n_tasks += 1
+            for id_ in ids:
+                self._attempts[id_] += 1
+            driver.submit(
+                "labelling",
+                label_candidates,
+                ids,
+                [self._attempts[id_] >= config.attempts for id_ in ids],
+                on_result=partial(self._on_result, ids),
+                timeout_s=config.task_timeout_s,
+            )
+
+    def rescore(self, round_number: int) -> None:
+        """Let a newly promoted ensemble look at the candidates that still wait."""
+        if self._rescoring or not self._waiting or self._driver.ending is not None:
+            return
+        ids, self._waiting = list(self._waiting), deque()
+        self._rescoring = True
+        self._in_flight.update(ids)
+        self._driver.submit(
+            "sampling",
+            rescore_candidates,
+            ids,
+            round_number,
+            on_result=partial(self._on_rescored, ids),
+        )
+
+    def _on_rescored(self, ids: list[str], result: TaskResult) -> None:
+        self._rescoring = False
+        self._in_flight.difference_update(ids)
+        if not result.ok:
+            self._waiting.extendleft(reversed(ids))
+            return
+        summary: RescoreSummary = result.value
+        self._settled.update(set(ids) - set(summary.kept))
+        self._waiting.extendleft(reversed(summary.kept))
+        self._driver.record("rescored", kept=len(summary.kept), dropped=summary.dropped)
+
+    def _on_result(self, ids: list[str], result: TaskResult) -> None:
+        self._n_tasks -= 1
+        self._in_flight.difference_update(ids)
+        if result.ok:
+            for outcome in result.value:
+                self._on_outcome(outcome)
+        else:
+            self._on_lost(ids, result)
+
+    def _on_outcome(self, outcome: LabelOutcome) -> None:
+        if outcome.reason == MISSING:
+            self._settled.add(outcome.id)
+            return
+        self._driver.record(
+            "labelled",
+            id=outcome.id,
+            ok=outcome.ok,
+            reason=outcome.reason,
+            message=outcome.message,
+            wall_s=outcome.wall_s,
+            core_s=outcome.core_s,
+        )
+        if outcome.ok:
+            self._settled.add(outcome.id)
+            self.unmerged.add(outcome.id)
+            self._driver.success("labelling")
+            return
+        if outcome.quarantined:
+            self._settled.add(outcome.id)
+        else:
+            self._waiting.append(outcome.id)
+        self._driver.failure("labelling", f"{outcome.reason}: {outcome.message}", _REMEDY)
+
+    def _on_lost(self, ids: list[str], result: TaskResult) -> None:
+        """The whole task failed: its worker died or it took too long. What it finished is on disk."""
+        labelled = spooled(self._driver.paths.labels)
+        for id_ in ids:
+            if id_ in labelled:
+                self._on_outcome(LabelOutcome(id_, ok=True))
+            elif self._attempts[id_] < self._driver.config.labelling.attempts:
+                self._on_outcome(LabelOutcome(id_, ok=False, reason="killed", message=result.error))
+            else:
+                self._quarantine(id_, result.error)
+
+    def _quarantine(self, id_: str, message: str) -> None:
+        quarantine_candidate(self._driver.paths, id_, "killed", message)
+        self._on_outcome(LabelOutcome(id_, ok=False, quarantined=True, reason="killed", message=message))

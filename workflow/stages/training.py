@@ -1,0 +1,142 @@
+"""The training stage: synchronisations, trainings, and which ensemble is promoted."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+
+from workflow.dataset import Dataset
+from workflow.driver import Driver
+from workflow.files import DamagedFileError
+from workflow.guard import TaskResult
+from workflow.spool import LabelRecord, item_path, read_label
+from workflow.stages.labelling import Labelling
+from workflow.state import Round, validation_score
+from workflow.tasks.train import TrainingSummary, point_current_at, train_round
+
+_REMEDY = "See logs/ for the error; mend its cause, then run the same command again."
+
+
+class Training:
+    """One training per cycle at a time; each starts with a synchronisation."""
+
+    def __init__(self, driver: Driver, labelling: Labelling, dataset: Dataset) -> None:
+        self._driver = driver
+        self._labelling = labelling
+        self._dataset = dataset
+        self._running: set[int] = set()
+        self._unfinished = {
+            round_.cycle: round_ for round_ in driver.state.rounds.values() if round_.ended is None
+        }
+
+    @property
+    def n_running(self) -> int:
+        """Trainings being run."""
+        return len(self._running)
+
+    def n_unlearned(self, cycle: int | None = None) -> int:
+        """Labels that are in no training yet: of one cycle, or of the cycle that has seen most."""
+        cycles = range(self._driver.config.cycles) if cycle is None else [cycle]
+        seen = max(self._n_seen(c) for c in cycles)
+        return self._driver.state.n_labels + len(self._labelling.unmerged) - seen
+
+    def _n_seen(self, cycle: int) -> int:
+        return max((r.n_labels for r in self._driver.state.rounds.values() if r.cycle == cycle), default=0)
+
+    def submit(self, *, at_least: int) -> None:
+        """Start a training in every idle cycle with ``at_least`` new labels, or an interrupted training."""
+        driver = self._driver
+        for cycle in range(driver.config.cycles):
+            if cycle in self._running or driver.is_paused("training"):
+                continue
+            if cycle in self._unfinished:
+                self._start(self._unfinished.pop(cycle))
+            elif self.n_unlearned(cycle) >= at_least and not self._out_of_rounds():
+                self.synchronise()
+                self._start(self._begin_round(cycle))
+
+    def _out_of_rounds(self) -> bool:
+        limit = self._driver.config.stop.max_rounds
+        return limit is not None and len(self._driver.state.rounds) >= limit
+
+    def synchronise(self) -> None:
+        """Merge all labels that have arrived into the global set; their files go once they are in it."""
+        driver, unmerged = self._driver, self._labelling.unmerged
+        driver.refresh_settings()
+        if not unmerged:
+            return
+        records = [record for id_ in sorted(unmerged) if (record := self._read(id_)) is not None]
+        result = self._dataset.merge(records, round=driver.state.round)
+        driver.record(
+            "merged",
+            version=result.version,
+            n_new=result.n_new,
+            n_duplicates=result.n_duplicates,
+            n_labels=self._dataset.n_labels,
+            n_atoms=self._dataset.snapshot().n_atoms,
+        )
+        self._dataset.compact(driver.config.synchronisation.compact_segments)
+        for id_ in unmerged:
+            item_path(driver.paths.labels, id_).unlink(missing_ok=True)
+        unmerged.clear()
+
+    def _read(self, id_: str) -> LabelRecord | None:
+        path = item_path(self._driver.paths.labels, id_)
+        try:
+            return read_label(path)
+        except DamagedFileError as error:
+            path.replace(self._driver.paths.quarantine / f"{path.name}.damaged")
+            self._driver.observer.note(f"label set aside in quarantine/: {error}")
+            return None
+
+    def _begin_round(self, cycle: int) -> Round:
+        driver = self._driver
+        number = max(driver.state.rounds, default=0) + 1
+        driver.record("training", round=number, cycle=cycle, version=self._dataset.version)
+        return driver.state.rounds[number]
+
+    def _start(self, round_: Round) -> None:
+        self._running.add(round_.cycle)
+        self._driver.submit(
+            "training",
+            train_round,
+            round_.number,
+            round_.cycle,
+            round_.version,
+            self._driver.state.current.get(round_.cycle),
+            on_result=partial(self._on_result, round_),
+        )
+
+    def _on_result(self, round_: Round, result: TaskResult) -> None:
+        self._running.discard(round_.cycle)
+        if not result.ok:
+            self._unfinished[round_.cycle] = round_
+            self._driver.failure("training", result.error, _REMEDY)
+            return
+        summary: TrainingSummary = result.value
+        if summary.interrupted:
+            self._unfinished[round_.cycle] = round_
+            return
+        self._driver.success("training")
+        promoted, why = is_better(summary)
+        self._driver.record("trained", promoted=promoted, why=why, **asdict(summary))
+        best = self._driver.state.best_round()
+        if best is not None:
+            point_current_at(self._driver.paths, best.number)
+        if promoted:
+            self._labelling.rescore(round_.number)
+
+
+def is_better(summary: TrainingSummary) -> tuple[bool, str]:
+    """Decide whether an ensemble is promoted, and say why.
+
+    It must not be worse than the promoted one on the fixed validation set, both measured on the same frames.
+    """
+    if summary.previous_validation is None:
+        return True, "first ensemble of its cycle"
+    if not summary.n_validation:
+        return True, "no validation labels to compare on"
+    new, old = validation_score(summary.validation), validation_score(summary.previous_validation)
+    if new <= old:
+        return True, f"validation score {new:.4g} against {old:.4g} before"
+    return False, f"worse on the validation set: score {new:.4g} against {old:.4g} of the promoted ensemble"

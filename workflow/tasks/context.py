@@ -1,0 +1,63 @@
+"""What tasks on a worker share: settings, ensembles and label sources, loaded once per worker."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+import potentials
+from potentials.ensemble import AniEnsemble
+from qm.label import Labeller
+from qm.labellers import make_labeller
+from workflow.config import CampaignConfig
+from workflow.paths import CampaignPaths
+from workflow.settings import load_campaign
+
+BOOTSTRAP_STREAM, SAMPLING_STREAM, TRAINING_STREAM = range(3)
+"""Branches of the campaign's seed, so that no two stages ever draw the same numbers."""
+
+
+def campaign(directory: str) -> tuple[CampaignPaths, CampaignConfig]:
+    """Return paths and settings of the campaign in ``directory``; settings edited since are read again."""
+    paths = CampaignPaths(Path(directory))
+    return paths, _settings(paths.settings, paths.settings.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _settings(path: Path, _mtime_ns: int) -> CampaignConfig:
+    return load_campaign(path, [])
+
+
+@lru_cache(maxsize=2)
+def ensemble(path: Path) -> AniEnsemble:
+    """Load an ensemble, on the GPU this worker was given where there is one."""
+    return potentials.load(path).to(device=worker_device())
+
+
+@lru_cache(maxsize=1)
+def worker_device() -> str:
+    """Return the device of this worker's torch work."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def labeller(config: CampaignConfig) -> Labeller:
+    """Return the campaign's label source, made once per worker."""
+    return _labeller(config.labeller.model_dump_json(), config)
+
+
+_LABELLERS: dict[str, Labeller] = {}
+
+
+def _labeller(key: str, config: CampaignConfig) -> Labeller:
+    if key not in _LABELLERS:
+        _LABELLERS[key] = make_labeller(config.labeller)
+    return _LABELLERS[key]
+
+
+def seed_sequence(config: CampaignConfig, *branch: int) -> np.random.SeedSequence:
+    """Return the random stream of one branch of the campaign's seed."""
+    return np.random.SeedSequence(config.seed, spawn_key=branch)

@@ -1,0 +1,112 @@
+"""Task: label candidates. Each result is on disk before the task returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from qm.checks import check_label
+from qm.label import Label, LabelFailure, Labeller
+from workflow.config import CampaignConfig
+from workflow.files import DamagedFileError
+from workflow.paths import CampaignPaths
+from workflow.spool import (
+    Candidate,
+    LabelRecord,
+    Refusal,
+    item_path,
+    read_candidate,
+    write_label,
+    write_refusal,
+)
+from workflow.tasks.context import campaign, labeller
+
+RETRIED_ELSEWHERE = frozenset({"walltime", "out_of_memory", "killed"})
+"""Reasons that may be the machine's fault, so that another try can help."""
+
+MISSING = "missing"
+"""The candidate is gone: a try on a worker that was thought lost has dealt with it."""
+
+
+@dataclass
+class LabelOutcome:
+    """What came of one candidate; ``quarantined`` says that its refusal is on disk and it is done with."""
+
+    id: str
+    ok: bool
+    quarantined: bool = False
+    reason: str = ""
+    message: str = ""
+    wall_s: float = 0.0
+    core_s: float = 0.0
+
+
+def label_candidates(directory: str, ids: list[str], last_attempt: list[bool]) -> list[LabelOutcome]:
+    """Label the candidates ``ids`` one after the other.
+
+    A failure that another try may cure is quarantined only on its ``last_attempt``. A candidate whose label
+    is already on disk is not labelled again.
+    """
+    paths, config = campaign(directory)
+    source = labeller(config)
+    paths.scratch.mkdir(mode=0o700, exist_ok=True)
+    return [_label_one(paths, config, source, id_, last) for id_, last in zip(ids, last_attempt, strict=True)]
+
+
+def _label_one(
+    paths: CampaignPaths, config: CampaignConfig, source: Labeller, id_: str, last_attempt: bool
+) -> LabelOutcome:
+    waiting = item_path(paths.candidates, id_)
+    if item_path(paths.labels, id_).exists():
+        waiting.unlink(missing_ok=True)
+        return LabelOutcome(id_, ok=True)
+    try:
+        candidate = read_candidate(waiting)
+    except FileNotFoundError:
+        return LabelOutcome(id_, ok=False, quarantined=True, reason=MISSING)
+    except DamagedFileError as error:
+        waiting.replace(paths.quarantine / f"{waiting.name}.damaged")
+        return LabelOutcome(id_, ok=False, quarantined=True, reason="bad_input", message=str(error))
+    with TemporaryDirectory(prefix=f"{id_}-", dir=paths.scratch) as scratch:
+        result = source.label(candidate.frame, Path(scratch))
+    failure = (
+        result
+        if isinstance(result, LabelFailure)
+        else check_label(candidate.frame, result, config.checks, source.fingerprint)
+    )
+    if isinstance(result, Label) and failure is None:
+        write_label(paths.labels, LabelRecord(id_, candidate.frame, result, candidate.provenance))
+        waiting.unlink(missing_ok=True)
+        return LabelOutcome(id_, ok=True, wall_s=result.wall_s, core_s=result.core_s)
+    assert failure is not None
+    return _refuse(paths, candidate, failure, result if isinstance(result, Label) else None, last_attempt)
+
+
+def _refuse(
+    paths: CampaignPaths, candidate: Candidate, failure: LabelFailure, label: Label | None, last_attempt: bool
+) -> LabelOutcome:
+    final = last_attempt or failure.reason not in RETRIED_ELSEWHERE
+    if final:
+        _quarantine(paths, candidate, failure.reason, failure.message, label)
+    return LabelOutcome(
+        candidate.id,
+        ok=False,
+        quarantined=final,
+        reason=failure.reason,
+        message=failure.message,
+        wall_s=failure.wall_s,
+    )
+
+
+def quarantine_candidate(paths: CampaignPaths, id_: str, reason: str, message: str) -> None:
+    """Give up on a candidate that no worker lived to report on."""
+    _quarantine(paths, read_candidate(item_path(paths.candidates, id_)), reason, message, None)
+
+
+def _quarantine(
+    paths: CampaignPaths, candidate: Candidate, reason: str, message: str, label: Label | None
+) -> None:
+    refusal = Refusal(candidate.id, candidate.frame, reason, message, candidate.provenance, label)
+    write_refusal(paths.quarantine, refusal)
+    item_path(paths.candidates, candidate.id).unlink(missing_ok=True)

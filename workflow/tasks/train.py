@@ -1,0 +1,141 @@
+"""Task: train the next ensemble of a cycle on a snapshot, and hold it against the promoted one."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from potentials import storage
+from potentials.ensemble import AniEnsemble
+from potentials.errors import evaluate_errors
+from potentials.training import TrainingResult, train_ensemble
+from potentials.training_set import TrainingSet, is_validation
+from workflow.config import CampaignConfig
+from workflow.dataset import Dataset, Snapshot
+from workflow.files import read_json, save_npz_atomic, write_json_atomic
+from workflow.paths import CampaignPaths
+from workflow.state import round_name
+from workflow.tasks.context import TRAINING_STREAM, campaign, ensemble, seed_sequence
+
+SUMMARY = "summary.json"
+HELD_OUT = "held_out.npz"
+
+
+@dataclass
+class TrainingSummary:
+    """How a training went; on disk beside the ensemble. ``interrupted``: it goes on from its checkpoint."""
+
+    round: int
+    cycle: int
+    version: int
+    interrupted: bool = False
+    n_labels: int = 0
+    n_validation: int = 0
+    validation: dict[str, Any] | None = None
+    previous_validation: dict[str, Any] | None = None
+    calibration: dict[str, float] = field(default_factory=dict)
+    epochs: int = 0
+    wall_s: float = 0.0
+    failed_members: list[int] = field(default_factory=list)
+    restarted_members: list[int] = field(default_factory=list)
+
+
+def train_round(
+    directory: str, round_number: int, cycle: int, version: int, promoted: int | None
+) -> TrainingSummary:
+    """Train the ensemble of a round on snapshot ``version``.
+
+    ``promoted`` is the cycle's promoted round: it is measured on the same validation set, and with a warm
+    start its weights are where training begins. A round whose ensemble is on disk is not trained again.
+    """
+    paths, config = campaign(directory)
+    finished = paths.model(round_number) / SUMMARY
+    if finished.exists():
+        return TrainingSummary(**read_json(finished))
+    started = time.perf_counter()
+    previous = None if promoted is None else ensemble(paths.model(promoted))
+    train, validation = _split(Dataset.open(paths.dataset).snapshot(version), config)
+    checkpoint = paths.training(round_number)
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    result = train_ensemble(
+        train,
+        validation,
+        elements=config.elements,
+        potential=config.potential,
+        training=config.training,
+        seed=int(seed_sequence(config, TRAINING_STREAM, round_number).generate_state(1)[0]),
+        start=previous if config.synchronisation.warm_start else None,
+        checkpoint=checkpoint / "checkpoint.safetensors",
+        should_stop=paths.stop_training.exists,
+    )
+    summary = TrainingSummary(round_number, cycle, version)
+    if result is None:
+        summary.interrupted = True
+        return summary
+    summary.n_labels, summary.n_validation = len(train) + len(validation), len(validation)
+    summary.validation = _errors(result.ensemble, validation)
+    summary.previous_validation = None if previous is None else _errors(previous, validation)
+    summary.calibration = asdict(result.calibration)
+    summary.epochs = len(result.history)
+    summary.failed_members = list(result.failed_members)
+    summary.restarted_members = list(result.restarted_members)
+    summary.wall_s = time.perf_counter() - started
+    _save(paths, result, summary, config)
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    return summary
+
+
+def _split(snapshot: Snapshot, config: CampaignConfig) -> tuple[TrainingSet, TrainingSet]:
+    records = list(snapshot.records())
+    everything = TrainingSet(
+        ids=[record.id for record in records],
+        frames=[record.frame for record in records],
+        energies_ev=np.array([record.label.energy_ev for record in records]),
+        forces_ev_per_ang=[record.label.forces_ev_per_ang for record in records],
+        stresses_ev_per_ang3=[record.label.stress_ev_per_ang3 for record in records],
+    )
+    fraction = config.synchronisation.validation_fraction
+    held_out = [is_validation(id_, fraction) for id_ in everything.ids]
+    return (
+        everything.subset([i for i, out in enumerate(held_out) if not out]),
+        everything.subset([i for i, out in enumerate(held_out) if out]),
+    )
+
+
+def _errors(model: AniEnsemble, validation: TrainingSet) -> dict[str, Any]:
+    if len(validation) == 0:
+        return {"n_labels": 0}
+    return asdict(evaluate_errors(model, validation))
+
+
+def _save(
+    paths: CampaignPaths, result: TrainingResult, summary: TrainingSummary, config: CampaignConfig
+) -> None:
+    """Save ensemble, held-out predictions and summary as one directory, complete or not at all."""
+    target = paths.model(summary.round)
+    building = paths.models / f".{target.name}.tmp"
+    shutil.rmtree(building, ignore_errors=True)
+    card = {
+        "campaign": config.name,
+        "round": summary.round,
+        "cycle": summary.cycle,
+        "snapshot": summary.version,
+        "validation": summary.validation,
+    }
+    model = result.ensemble.with_card(card)
+    storage.save(model, building)
+    save_npz_atomic(building / HELD_OUT, result.held_out_arrays())
+    write_json_atomic(building / SUMMARY, asdict(summary))
+    building.replace(target)
+
+
+def point_current_at(paths: CampaignPaths, round_number: int) -> None:
+    """Make ``models/current`` the ensemble of a round, atomically."""
+    temporary = paths.models / ".current.tmp"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(round_name(round_number), target_is_directory=True)
+    temporary.replace(paths.current)
