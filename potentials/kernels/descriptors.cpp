@@ -1,0 +1,881 @@
+// ANI (NeuroChem) descriptors of every atom, and products with their Jacobian and its transpose.
+//
+// C ABI only: potentials/kernels/cpp.py loads it through ctypes. One call does one task for a range of atoms
+// per thread; atoms are independent, and the transposed product writes only the pairs of its own centre.
+//
+//   radial   D[e][s]       = sum_j 1/4 exp(-eta (r_j - R_s)^2) fc(r_j)                       j of element e
+//   angular  D[p,q][a][z]  = sum_jk 2 fc(r_j) fc(r_k) G_a Z_z                    j, k of elements p, q; j < k
+//            G_a = exp(-eta ((r_j + r_k)/2 - S_a)^2),   Z_z = ((1 + cos(theta - theta_z))/2)^zeta
+//
+// With c = cos(theta) = 0.95 u_j.u_k and s = sqrt(1 - c^2), cos(theta - theta_z) = c cos(theta_z) + s sin(theta_z):
+// no acos and no pow. A centre's angular block is the product (shells x triples)(triples x angles), taken from
+// pieces that stay in the first-level cache. Vectors run over pairs and over triples (lanes of Vec<T>).
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <thread>
+#include <vector>
+
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
+
+extern "C" {
+
+struct Spec {
+    int64_t n_elements, n_radial, n_shells, n_angles;
+    double radial_cutoff, angular_cutoff, radial_eta, angular_eta, zeta;
+    const double *radial_shifts, *shell_shifts, *angle_shifts;
+};
+
+struct Graph {
+    int64_t n_atoms;
+    const int64_t *species, *first_pair, *neighbour;
+    const void *vector;
+};
+
+enum Task : int32_t { kValues = 0, kTransposed = 1, kForward = 2 };
+}
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kBytes = 64;
+#elif defined(__AVX__)
+constexpr int kBytes = 32;
+#else
+constexpr int kBytes = 16;
+#endif
+
+// ---------------------------------------------------------------- vectors and functions of them
+
+template <class T, int Bytes> struct VectorOf { typedef T type __attribute__((vector_size(Bytes))); };
+template <class T> struct Bits { typedef int32_t type; };
+template <> struct Bits<double> { typedef int64_t type; };
+template <class T> using Vec = typename VectorOf<T, kBytes>::type;
+template <class T> using IntVec = typename VectorOf<typename Bits<T>::type, kBytes>::type;
+template <class T> constexpr int kLanes = kBytes / int(sizeof(T));
+
+template <class T> inline Vec<T> load(const T *from) {
+    Vec<T> v;
+    std::memcpy(&v, from, kBytes);
+    return v;
+}
+
+template <class T> inline void store(T *to, Vec<T> v) { std::memcpy(to, &v, kBytes); }
+
+template <class T, int Bytes> inline T sum_of(typename VectorOf<T, Bytes>::type v) {
+    if constexpr (Bytes == int(sizeof(T))) {
+        return v[0];
+    } else {
+        typename VectorOf<T, Bytes / 2>::type low, high;
+        std::memcpy(&low, &v, Bytes / 2);
+        std::memcpy(&high, reinterpret_cast<const char *>(&v) + Bytes / 2, Bytes / 2);
+        return sum_of<T, Bytes / 2>(low + high);
+    }
+}
+
+template <class T> inline T sum(Vec<T> v) { return sum_of<T, kBytes>(v); }
+
+template <class T> inline Vec<T> square_root(Vec<T> v) {
+    Vec<T> root;
+    for (int l = 0; l < kLanes<T>; ++l) root[l] = __builtin_sqrt(v[l]);
+    return root;
+}
+
+template <> inline Vec<float> square_root<float>(Vec<float> v) {
+    Vec<float> root;
+    for (int l = 0; l < kLanes<float>; ++l) root[l] = __builtin_sqrtf(v[l]);
+    return root;
+}
+
+template <class T, int N> inline Vec<T> polynomial(const T (&coefficient)[N], Vec<T> x) {
+    Vec<T> y = coefficient[N - 1] + Vec<T>{};
+    for (int k = N - 2; k >= 0; --k) y = y * x + coefficient[k];
+    return y;
+}
+
+// float: minimax fits to 8e-8 (exp2, relative), 7e-9 (log2), 1e-8 (sine, cosine); double: series to 1e-16.
+template <class T> struct Constants;
+
+template <> struct Constants<float> {
+    static constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+    static constexpr int kMantissa = 23;
+    static constexpr int32_t kHalfRoot = 0x3f3504f3;  // bits of sqrt(1/2)
+    static constexpr float kLeast = -60.0f;           // exp2 of less is as good as zero
+    static constexpr float kExp2[] = {1.00000008f,   0.693147225f,   0.240221074f,
+                                      0.0555029731f, 0.00967603636f, 0.00134100001f};
+    static constexpr float kLog2[] = {1.44269487f,  -0.721347129f, 0.48092253f,   -0.360721192f, 0.28765665f,
+                                      -0.238519509f, 0.217379666f, -0.210302933f, 0.125411212f};
+    static constexpr float kSine[] = {3.14159264f, -5.16771009f, 2.55007766f, -0.598292159f, 0.0776594074f};
+    static constexpr float kCosine[] = {1.0f,         -4.93480214f, 4.05870916f,
+                                        -1.33521206f, 0.234937559f, -0.0243967164f};
+};
+
+template <> struct Constants<double> {
+    static constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52
+    static constexpr int kMantissa = 52;
+    static constexpr int64_t kHalfRoot = 0x3fe6a09e667f3bcd;
+    static constexpr double kLeast = -300.0;
+    static constexpr double kExp2[] = {1.0,
+                                       0.69314718055994529,
+                                       0.24022650695910069,
+                                       0.055504108664821576,
+                                       0.0096181291076284769,
+                                       0.0013333558146428441,
+                                       0.00015403530393381606,
+                                       1.5252733804059838e-05,
+                                       1.3215486790144305e-06,
+                                       1.0178086009239696e-07,
+                                       7.0549116208011209e-09,
+                                       4.4455382718708101e-10,
+                                       2.5678435993488196e-11,
+                                       1.3691488853904124e-12};
+    // log2(m) = q (k0 + k1 q^2 + ...), q = (m - 1)/(m + 1): 2/((2k + 1) ln 2)
+    static constexpr double kLog2[] = {2.8853900817779268,  0.96179669392597555, 0.57707801635558531,
+                                       0.41219858311113239, 0.32059889797532522, 0.26230818925253880,
+                                       0.22195308321368667, 0.19235933878519512, 0.16972882833987804,
+                                       0.15186263588304877, 0.13739952770371080};
+    static constexpr double kSine[] = {3.1415926535897931,     -5.1677127800499694,    2.5501640398773451,
+                                       -0.59926452932079188,   0.082145886611128191,   -0.0073704309457143478,
+                                       0.00046630280576761234, -2.1915353447830204e-05, 7.9520540014755084e-07,
+                                       -2.2948428997269856e-08, 5.3926646626081248e-10};
+    static constexpr double kCosine[] = {1.0,
+                                         -4.934802200544679,
+                                         4.0587121264167676,
+                                         -1.3352627688545893,
+                                         0.23533063035889312,
+                                         -0.025806891390014051,
+                                         0.0019295743094039221,
+                                         -0.00010463810492484565,
+                                         4.3030695870329439e-06,
+                                         -1.3878952462213761e-07,
+                                         3.6047307974624982e-09,
+                                         -7.7007071306013461e-11};
+};
+
+template <class T> inline Vec<T> exp2(Vec<T> x) {
+    using C = Constants<T>;
+    x = x < C::kLeast ? Vec<T>{} + C::kLeast : x;
+    const Vec<T> shifted = x + C::kRound;
+    const Vec<T> power = polynomial(C::kExp2, x - (shifted - C::kRound));
+    return (Vec<T>)((IntVec<T>)power + ((IntVec<T>)shifted << C::kMantissa));
+}
+
+template <class T> inline Vec<T> log2(Vec<T> x) {  // of positive normal numbers
+    using C = Constants<T>;
+    const IntVec<T> exponent = ((IntVec<T>)x - C::kHalfRoot) >> C::kMantissa;
+    const Vec<T> m = (Vec<T>)((IntVec<T>)x - (exponent << C::kMantissa)) - T(1);
+    const Vec<T> whole = __builtin_convertvector(exponent, Vec<T>);
+    if constexpr (sizeof(T) == sizeof(float)) {
+        return whole + m * polynomial(C::kLog2, m);
+    } else {
+        const Vec<T> q = m / (m + T(2));
+        return whole + q * polynomial(C::kLog2, q * q);
+    }
+}
+
+// ---------------------------------------------------------------- settings in the kernel's own units
+
+constexpr double kLog2OfE = 1.4426950408889634;
+constexpr double kShortest = 1e-3;  // shorter distances count as this one: coincident atoms stay finite
+
+template <class T> struct Settings {
+    int64_t n_elements, n_radial, n_shells, n_angles, n_features;
+    T radial_cutoff, angular_cutoff, radial_k, angular_k, zeta;  // k: exp(-eta x^2) = exp2(k x^2)
+    std::vector<T> radial_shift, shell_shift, half_cosine, half_sine;
+
+    explicit Settings(const Spec &spec)
+        : n_elements(spec.n_elements), n_radial(spec.n_radial), n_shells(spec.n_shells), n_angles(spec.n_angles),
+          n_features(n_elements * n_radial + n_elements * (n_elements + 1) / 2 * n_shells * n_angles),
+          radial_cutoff(T(spec.radial_cutoff)), angular_cutoff(T(spec.angular_cutoff)),
+          radial_k(T(-spec.radial_eta * kLog2OfE)), angular_k(T(-spec.angular_eta * kLog2OfE)), zeta(T(spec.zeta)),
+          radial_shift(spec.radial_shifts, spec.radial_shifts + n_radial),
+          shell_shift(spec.shell_shifts, spec.shell_shifts + n_shells) {
+        for (int64_t z = 0; z < n_angles; ++z) {
+            half_cosine.push_back(T(0.5 * __builtin_cos(spec.angle_shifts[z])));
+            half_sine.push_back(T(0.5 * __builtin_sin(spec.angle_shifts[z])));
+        }
+    }
+};
+
+template <class T> class Buffer {  // grows, never shrinks, aligned to whole vectors
+  public:
+    T *reserve(size_t n) {
+        if (n > size_) {
+            size_ = n + n / 2;
+            blocks_ = std::vector<Block>(size_ / kLanes<T> + 2);
+        }
+        return data();
+    }
+    T *data() { return reinterpret_cast<T *>(blocks_.data()); }
+
+  private:
+    struct alignas(kBytes) Block {
+        char bytes[kBytes];
+    };
+    std::vector<Block> blocks_;
+    size_t size_ = 0;
+};
+
+// ---------------------------------------------------------------- the neighbours of one centre
+
+// Structure of arrays, grouped by element, each group padded to whole vectors with neighbours of no weight.
+template <class T> struct Neighbours {
+    std::vector<int64_t> pair, first, count;  // pair of each entry; start and size of each element's group
+    int64_t n = 0;                            // entries, padding included
+    T *x, *y, *z, *r, *inverse_r, *cut, *slope;  // unit vector, distance, 1/r, fc, dfc/dr
+    Buffer<T> memory;
+
+    void gather(const T *vector, const T *squared, const int64_t *species, int64_t n_pairs, int64_t n_elements,
+                T cutoff) {
+        constexpr int L = kLanes<T>;
+        pair.resize(size_t(n_pairs + n_elements * L + L));
+        first.assign(size_t(n_elements), 0);
+        count.assign(size_t(n_elements), 0);
+        const T limit = cutoff * cutoff;
+        n = 0;
+        for (int64_t e = 0; e < n_elements; ++e) {
+            first[e] = n;
+            for (int64_t p = 0; p < n_pairs; ++p) {
+                pair[n] = p;
+                n += !(squared[p] >= limit) & (n_elements == 1 || species[p] == e);
+            }
+            count[e] = n - first[e];
+            while (n % L) pair[n++] = -1;
+        }
+        measure(vector, cutoff);
+    }
+
+  private:
+    void measure(const T *vector, T cutoff) {
+        using C = Constants<T>;
+        constexpr int L = kLanes<T>;
+        T *at = memory.reserve(size_t(7 * (n + L)));
+        for (T **array : {&x, &y, &z, &r, &inverse_r, &cut, &slope}) *array = at, at += n + L;
+        for (int64_t i = 0; i < n; ++i) {
+            const T *v = vector + 3 * (pair[i] < 0 ? 0 : pair[i]);
+            const T keep = T(pair[i] >= 0);
+            x[i] = keep * v[0], y[i] = keep * v[1], z[i] = keep * v[2], cut[i] = keep;
+        }
+        const T over_cutoff = 1 / cutoff;
+        for (int64_t i = 0; i < n; i += L) {
+            const Vec<T> vx = load(x + i), vy = load(y + i), vz = load(z + i);
+            Vec<T> length = square_root<T>(vx * vx + vy * vy + vz * vz);
+            length = length < T(kShortest) ? Vec<T>{} + T(kShortest) : length;
+            const Vec<T> inverse = T(1) / length;
+            const Vec<T> phase = length * over_cutoff - T(0.5);  // fc = 1/2 - 1/2 sin(pi (r/Rc - 1/2))
+            const Vec<T> sine = phase * polynomial(C::kSine, phase * phase);
+            const Vec<T> keep = T(0.5) * load(cut + i);
+            store<T>(cut + i, keep - keep * sine);
+            store<T>(slope + i, keep * polynomial(C::kCosine, phase * phase) * (T(-3.14159265358979323846) * over_cutoff));
+            store<T>(x + i, vx * inverse), store<T>(y + i, vy * inverse), store<T>(z + i, vz * inverse);
+            store<T>(r + i, length), store<T>(inverse_r + i, inverse);
+        }
+        for (T *array : {x, y, z, r, inverse_r, cut, slope}) store<T>(array + n, Vec<T>{});
+    }
+};
+
+// ---------------------------------------------------------------- one thread's work
+
+// kShells and kAngles are the sizes known to the compiler, or 0.
+template <class T, int kShells, int kAngles> class Worker {
+    static constexpr int L = kLanes<T>;
+    static constexpr int kChunk = 8;  // vectors of triples handled together
+    using V = Vec<T>;
+
+  public:
+    Worker(const Settings<T> &settings, const Graph &graph, int32_t task, int64_t n_vectors)
+        : s_(settings), graph_(graph), task_(task), n_vectors_(n_vectors) {}
+
+    void run(int64_t begin, int64_t end, const T *in, T *out) {
+        const int64_t n_pairs = graph_.first_pair[graph_.n_atoms];
+        const int64_t rows = graph_.n_atoms * s_.n_features;
+        for (int64_t i = begin; i < end; ++i) {
+            const int64_t first = graph_.first_pair[i];
+            prepare(first, graph_.first_pair[i + 1] - first);
+            if (task_ == kTransposed) {
+                clear(out + 3 * first, 3 * n_pairs, 3 * (graph_.first_pair[i + 1] - first));
+                pull_radial(in + i * s_.n_features, rows, out + 3 * first, 3 * n_pairs);
+                pull_angular(in + i * s_.n_features, rows, out + 3 * first, 3 * n_pairs);
+            } else if (task_ == kForward) {
+                clear(out + i * s_.n_features, rows, s_.n_features);
+                push_radial(in + 3 * first, 3 * n_pairs, out + i * s_.n_features, rows);
+                push_angular(in + 3 * first, 3 * n_pairs, out + i * s_.n_features, rows);
+            } else {
+                values_radial(out + i * s_.n_features);
+                values_angular(out + i * s_.n_features);
+            }
+        }
+    }
+
+  private:
+    int64_t n_shells() const { return kShells ? kShells : s_.n_shells; }
+    int64_t n_angles() const { return kAngles ? kAngles : s_.n_angles; }
+
+    void clear(T *out, int64_t stride, int64_t n) {
+        for (int64_t m = 0; m < n_vectors_; ++m) std::memset(out + m * stride, 0, size_t(n) * sizeof(T));
+    }
+
+    void prepare(int64_t first, int64_t n_pairs) {
+        const T *vector = static_cast<const T *>(graph_.vector) + 3 * first;
+        T *squared = squared_.reserve(size_t(n_pairs));
+        species_.resize(size_t(n_pairs));
+        for (int64_t p = 0; p < n_pairs; ++p) {
+            const T *v = vector + 3 * p;
+            squared[p] = v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
+        }
+        if (s_.n_elements > 1)
+            for (int64_t p = 0; p < n_pairs; ++p) species_[p] = graph_.species[graph_.neighbour[first + p]];
+        radial_.gather(vector, squared, species_.data(), n_pairs, s_.n_elements, s_.radial_cutoff);
+        angular_.gather(vector, squared, species_.data(), n_pairs, s_.n_elements, s_.angular_cutoff);
+    }
+
+    // ------------------------------------------------------------ radial
+
+    void values_radial(T *out) {
+        for (int64_t e = 0; e < s_.n_elements; ++e) {
+            const int64_t begin = radial_.first[e], end = begin + radial_.count[e];
+            for (int64_t shell = 0; shell < s_.n_radial; ++shell) {
+                V total{};
+                for (int64_t i = begin; i < end; i += L) {
+                    const V x = load(radial_.r + i) - s_.radial_shift[shell];
+                    total += load(radial_.cut + i) * exp2<T>(s_.radial_k * x * x);
+                }
+                *out++ = T(0.25) * sum<T>(total);
+            }
+        }
+    }
+
+    // Derivative of each shell's term with respect to r, for one vector of pairs.
+    void radial_slopes(int64_t i, V *slope) const {
+        const V r = load(radial_.r + i), cut = T(0.25) * load(radial_.cut + i);
+        const V cut_slope = T(0.25) * load(radial_.slope + i);
+        const T factor = T(2 / kLog2OfE) * s_.radial_k;
+        for (int64_t shell = 0; shell < s_.n_radial; ++shell) {
+            const V x = r - s_.radial_shift[shell];
+            slope[shell] = (cut_slope + factor * x * cut) * exp2<T>(s_.radial_k * x * x);
+        }
+    }
+
+    void pull_radial(const T *in, int64_t rows, T *out, int64_t stride) {
+        V *slope = vectors(slopes_, s_.n_radial);
+        for (int64_t e = 0; e < s_.n_elements; ++e) {
+            const int64_t begin = radial_.first[e], end = begin + radial_.count[e];
+            for (int64_t i = begin; i < end; i += L) {
+                radial_slopes(i, slope);
+                for (int64_t m = 0; m < n_vectors_; ++m) {
+                    const T *weight = in + m * rows + e * s_.n_radial;
+                    V total{};
+                    for (int64_t shell = 0; shell < s_.n_radial; ++shell) total += weight[shell] * slope[shell];
+                    scatter(radial_, i, end, total * load(radial_.x + i), total * load(radial_.y + i),
+                            total * load(radial_.z + i), out + m * stride);
+                }
+            }
+        }
+    }
+
+    void push_radial(const T *in, int64_t stride, T *out, int64_t rows) {
+        V *slope = vectors(slopes_, s_.n_radial);
+        V *total = vectors(totals_, n_vectors_ * s_.n_radial);
+        for (int64_t e = 0; e < s_.n_elements; ++e) {
+            const int64_t begin = radial_.first[e], end = begin + radial_.count[e];
+            for (int64_t k = 0; k < n_vectors_ * s_.n_radial; ++k) total[k] = V{};
+            for (int64_t i = begin; i < end; i += L) {
+                radial_slopes(i, slope);
+                for (int64_t m = 0; m < n_vectors_; ++m) {
+                    T change[L] = {};
+                    for (int64_t l = 0; l < L && i + l < end; ++l) {
+                        const T *v = in + m * stride + 3 * radial_.pair[i + l];
+                        change[l] = v[0] * radial_.x[i + l] + v[1] * radial_.y[i + l] + v[2] * radial_.z[i + l];
+                    }
+                    const V dr = load(change);
+                    for (int64_t shell = 0; shell < s_.n_radial; ++shell)
+                        total[m * s_.n_radial + shell] += dr * slope[shell];
+                }
+            }
+            for (int64_t m = 0; m < n_vectors_; ++m)
+                for (int64_t shell = 0; shell < s_.n_radial; ++shell)
+                    out[m * rows + e * s_.n_radial + shell] = sum<T>(total[m * s_.n_radial + shell]);
+        }
+    }
+
+    // Add vectors of one group of neighbours to their pairs.
+    static void scatter(const Neighbours<T> &list, int64_t i, int64_t end, V x, V y, V z, T *out) {
+        T xs[L], ys[L], zs[L];
+        store<T>(xs, x), store<T>(ys, y), store<T>(zs, z);
+        for (int64_t l = 0; l < L && i + l < end; ++l) {
+            T *v = out + 3 * list.pair[i + l];
+            v[0] += xs[l], v[1] += ys[l], v[2] += zs[l];
+        }
+    }
+
+    // ------------------------------------------------------------ angular: lists of triples
+
+    // Call row(j, first k, end of k, number of the first triple) for the triples of elements p <= q; return
+    // their number.
+    template <class Row> int64_t for_rows(int64_t p, int64_t q, Row row) const {
+        const int64_t end = angular_.first[q] + angular_.count[q];
+        int64_t triple = 0;
+        for (int64_t j = angular_.first[p]; j < angular_.first[p] + angular_.count[p]; ++j) {
+            const int64_t k = p == q ? j + 1 : angular_.first[q];
+            row(j, k, end, triple);
+            triple += end - k;
+        }
+        return triple;
+    }
+
+    // Cosine (times 0.95), mean distance and weight 2 fc fc of every triple, packed; the last vector is filled
+    // with triples of no weight.
+    int64_t pack_triples(int64_t p, int64_t q) {
+        const Neighbours<T> &a = angular_;
+        const int64_t most = a.count[p] * a.count[q] + 2 * L;
+        cosine_ = buffers_[0].reserve(size_t(most));
+        distance_ = buffers_[1].reserve(size_t(most));
+        weight_ = buffers_[2].reserve(size_t(most));
+        const int64_t n = for_rows(p, q, [&](int64_t j, int64_t k, int64_t end, int64_t t) {
+            const T xj = T(0.95) * a.x[j], yj = T(0.95) * a.y[j], zj = T(0.95) * a.z[j];
+            const T half_r = T(0.5) * a.r[j], cut = 2 * a.cut[j];
+            for (; k < end; k += L, t += L) {
+                store<T>(cosine_ + t, xj * load(a.x + k) + yj * load(a.y + k) + zj * load(a.z + k));
+                store<T>(distance_ + t, half_r + T(0.5) * load(a.r + k));
+                store<T>(weight_ + t, cut * load(a.cut + k));
+            }
+        });
+        for (T *array : {cosine_, distance_, weight_}) store<T>(array + n, V{});
+        return n;
+    }
+
+    // G_a, and with a derivative dG_a/d(mean distance), of one vector of triples.
+    template <bool kSlope> void shells(V distance, V *value, V *slope) const {
+        const T factor = T(2 / kLog2OfE) * s_.angular_k;
+        for (int64_t a = 0; a < n_shells(); ++a) {
+            const V x = distance - s_.shell_shift[a];
+            value[a] = exp2<T>(s_.angular_k * x * x);
+            if (kSlope) slope[a] = factor * x * value[a];
+        }
+    }
+
+    // Z_z, and with a derivative dZ_z/dc, of one vector of triples.
+    template <bool kSlope> void angles(V cosine, V *value, V *slope) const {
+        const V sine = square_root<T>(T(1) - cosine * cosine);
+        V ratio{};
+        if (kSlope) ratio = cosine / sine;
+        for (int64_t z = 0; z < n_angles(); ++z) {
+            V x = T(0.5) + s_.half_cosine[z] * cosine + s_.half_sine[z] * sine;
+            x = x < T(1e-12) ? V{} + T(1e-12) : x;
+            if (kSlope) {
+                const V power = exp2<T>((s_.zeta - 1) * log2<T>(x));
+                value[z] = power * x;
+                slope[z] = power * (s_.zeta * (s_.half_cosine[z] - ratio * s_.half_sine[z]));
+            } else {
+                value[z] = exp2<T>(s_.zeta * log2<T>(x));
+            }
+        }
+    }
+
+    // total[a][z] += sum over n of left[n][a] right[n][z], in tiles held in registers.
+    void accumulate(const V *left, const V *right, int64_t n, V *total) const {
+        if constexpr (kShells % 4 == 0 && kAngles % 4 == 0 && kShells && kAngles) {
+            for (int a = 0; a < kShells; a += 4)
+                for (int z = 0; z < kAngles; z += 4) tile<4, 4>(left + a, right + z, n, total + a * kAngles + z);
+        } else {
+            for (int64_t a = 0; a < n_shells(); ++a)
+                for (int64_t z = 0; z < n_angles(); ++z) tile<1, 1>(left + a, right + z, n, total + a * n_angles() + z);
+        }
+    }
+
+    template <int A, int Z> void tile(const V *left, const V *right, int64_t n, V *total) const {
+        V part[A][Z];
+        for (int a = 0; a < A; ++a)
+            for (int z = 0; z < Z; ++z) part[a][z] = total[a * n_angles() + z];
+        for (int64_t i = 0; i < n; ++i, left += n_shells(), right += n_angles())
+            for (int a = 0; a < A; ++a)
+                for (int z = 0; z < Z; ++z) part[a][z] += left[a] * right[z];
+        for (int a = 0; a < A; ++a)
+            for (int z = 0; z < Z; ++z) total[a * n_angles() + z] = part[a][z];
+    }
+
+    template <class Block> void for_element_pairs(Block block) {
+        int64_t feature = s_.n_elements * s_.n_radial;
+        for (int64_t p = 0; p < s_.n_elements; ++p)
+            for (int64_t q = p; q < s_.n_elements; ++q, feature += n_shells() * n_angles()) block(p, q, feature);
+    }
+
+    // ------------------------------------------------------------ angular: the three tasks
+
+    void values_angular(T *out) {
+        const int64_t n_terms = n_shells() * n_angles();
+        V *shell = vectors(shells_, kChunk * n_shells()), *angle = vectors(angles_, kChunk * n_angles());
+        V *total = vectors(totals_, n_terms);
+        for_element_pairs([&](int64_t p, int64_t q, int64_t feature) {
+            const int64_t n = pack_triples(p, q);
+            for (int64_t k = 0; k < n_terms; ++k) total[k] = V{};
+            for (int64_t t = 0; t < n; t += kChunk * L) {
+                int64_t i = 0;
+                for (; i < kChunk && t + i * L < n; ++i) {
+                    V *g = shell + i * n_shells();
+                    shells<false>(load(distance_ + t + i * L), g, nullptr);
+                    angles<false>(load(cosine_ + t + i * L), angle + i * n_angles(), nullptr);
+                    for (int64_t a = 0; a < n_shells(); ++a) g[a] *= load(weight_ + t + i * L);
+                }
+                accumulate(shell, angle, i, total);
+            }
+            for (int64_t k = 0; k < n_terms; ++k) out[feature + k] = sum<T>(total[k]);
+        });
+    }
+
+    // Transposed product. Per triple and cotangent: the derivative by the weight, by the mean distance, by the
+    // cosine; then, over rows of triples, by the distance and the unit vector of each neighbour.
+    void pull_angular(const T *in, int64_t rows, T *out, int64_t stride) {
+        V *shell = vectors(shells_, 2 * n_shells()), *angle = vectors(angles_, 2 * n_angles());
+        for_element_pairs([&](int64_t p, int64_t q, int64_t feature) {
+            const int64_t n = pack_triples(p, q), padded = n + 2 * L;
+            T *by_weight = buffers_[3].reserve(size_t(3 * n_vectors_ * padded));
+            for (int64_t t = 0; t < n; t += L) {
+                shells<true>(load(distance_ + t), shell, shell + n_shells());
+                angles<true>(load(cosine_ + t), angle, angle + n_angles());
+                const V weight = load(weight_ + t);
+                for (int64_t m = 0; m < n_vectors_; ++m) {
+                    T *to = by_weight + 3 * m * padded + t;
+                    contract(in + m * rows + feature, shell, angle, weight, to, to + padded, to + 2 * padded);
+                }
+            }
+            for (int64_t m = 0; m < n_vectors_; ++m)
+                pull_rows(p, q, by_weight + 3 * m * padded, padded, out + m * stride);
+        });
+    }
+
+    void contract(const T *cotangent, const V *shell, const V *angle, V weight, T *by_weight, T *by_distance,
+                  T *by_cosine) const {
+        V value{}, distance{}, cosine{};
+        for (int64_t a = 0; a < n_shells(); ++a) {
+            V over_angles{}, over_slopes{};
+            for (int64_t z = 0; z < n_angles(); ++z) {
+                const T g = cotangent[a * n_angles() + z];
+                over_angles += g * angle[z];
+                over_slopes += g * angle[n_angles() + z];
+            }
+            value += shell[a] * over_angles;
+            distance += shell[n_shells() + a] * over_angles;
+            cosine += shell[a] * over_slopes;
+        }
+        store<T>(by_weight, T(2) * value);
+        store<T>(by_distance, T(0.5) * weight * distance);
+        store<T>(by_cosine, T(0.95) * weight * cosine);
+    }
+
+    void pull_rows(int64_t p, int64_t q, const T *by_weight, int64_t padded, T *out) {
+        const Neighbours<T> &a = angular_;
+        const T *by_distance = by_weight + padded, *by_cosine = by_distance + padded;
+        T *memory = buffers_[4].reserve(size_t(4 * (a.n + L)));
+        std::memset(memory, 0, size_t(4 * (a.n + L)) * sizeof(T));
+        T *gr = memory, *gx = gr + a.n + L, *gy = gx + a.n + L, *gz = gy + a.n + L;
+        for_rows(p, q, [&](int64_t j, int64_t k, int64_t end, int64_t t) {
+            V r{}, x{}, y{}, z{};
+            for (; k < end; k += L, t += L) {
+                const IntVec<T> inside = lane_index() < typename Bits<T>::type(end - k);
+                const V w = inside ? load(by_weight + t) : V{}, d = inside ? load(by_distance + t) : V{};
+                const V c = inside ? load(by_cosine + t) : V{};
+                r += d + w * a.slope[j] * load(a.cut + k);
+                x += c * load(a.x + k), y += c * load(a.y + k), z += c * load(a.z + k);
+                store<T>(gr + k, load(gr + k) + d + w * a.cut[j] * load(a.slope + k));
+                store<T>(gx + k, load(gx + k) + c * a.x[j]);
+                store<T>(gy + k, load(gy + k) + c * a.y[j]);
+                store<T>(gz + k, load(gz + k) + c * a.z[j]);
+            }
+            gr[j] += sum<T>(r), gx[j] += sum<T>(x), gy[j] += sum<T>(y), gz[j] += sum<T>(z);
+        });
+        for (int64_t e = p;; e = q) {
+            const int64_t end = a.first[e] + a.count[e];
+            for (int64_t i = a.first[e]; i < end; i += L) {
+                const V ux = load(a.x + i), uy = load(a.y + i), uz = load(a.z + i), over_r = load(a.inverse_r + i);
+                const V x = load(gx + i), y = load(gy + i), z = load(gz + i);
+                const V along = load(gr + i) - over_r * (ux * x + uy * y + uz * z);
+                scatter(a, i, end, over_r * x + along * ux, over_r * y + along * uy, over_r * z + along * uz, out);
+            }
+            if (e == q) break;
+        }
+    }
+
+    static IntVec<T> lane_index() {
+        IntVec<T> index;
+        for (int l = 0; l < L; ++l) index[l] = l;
+        return index;
+    }
+
+    void push_angular(const T *in, int64_t stride, T *out, int64_t rows) {
+        const int64_t n_terms = n_shells() * n_angles();
+        V *shell = vectors(shells_, 2 * n_shells()), *angle = vectors(angles_, 2 * kChunk * n_angles());
+        V *change = vectors(changes_, n_vectors_ * 2 * kChunk * n_shells());
+        V *total = vectors(totals_, n_vectors_ * n_terms);
+        tangents(in, stride);
+        for_element_pairs([&](int64_t p, int64_t q, int64_t feature) {
+            const int64_t n = pack_triples(p, q), padded = n + 2 * L;
+            const T *triple_tangent = pack_tangents(p, q, padded);
+            for (int64_t k = 0; k < n_vectors_ * n_terms; ++k) total[k] = V{};
+            for (int64_t t = 0; t < n; t += kChunk * L) {
+                int64_t i = 0;
+                for (; i < kChunk && t + i * L < n; ++i) {
+                    const int64_t at = t + i * L;
+                    shells<true>(load(distance_ + at), shell, shell + n_shells());
+                    angles<true>(load(cosine_ + at), angle + 2 * i * n_angles(), angle + (2 * i + 1) * n_angles());
+                    for (int64_t m = 0; m < n_vectors_; ++m) {
+                        const T *tangent = triple_tangent + 3 * m * padded + at;
+                        const V dw = load(tangent), wd = load(tangent + padded), wc = load(tangent + 2 * padded);
+                        V *to = change + (m * kChunk + i) * 2 * n_shells();
+                        for (int64_t a = 0; a < n_shells(); ++a) {
+                            to[a] = dw * shell[a] + wd * shell[n_shells() + a];
+                            to[n_shells() + a] = wc * shell[a];
+                        }
+                    }
+                }
+                for (int64_t m = 0; m < n_vectors_; ++m)
+                    accumulate(change + m * kChunk * 2 * n_shells(), angle, 2 * i, total + m * n_terms);
+            }
+            for (int64_t m = 0; m < n_vectors_; ++m)
+                for (int64_t k = 0; k < n_terms; ++k) out[m * rows + feature + k] = sum<T>(total[m * n_terms + k]);
+        });
+    }
+
+    // Change of distance and unit vector of every angular neighbour: arrays r, x, y, z for each tangent.
+    void tangents(const T *in, int64_t stride) {
+        const Neighbours<T> &a = angular_;
+        T *memory = buffers_[4].reserve(size_t(4 * n_vectors_ * (a.n + L)));
+        std::memset(memory, 0, size_t(4 * n_vectors_ * (a.n + L)) * sizeof(T));
+        for (int64_t m = 0; m < n_vectors_; ++m) {
+            T *r = memory + 4 * m * (a.n + L), *x = r + a.n + L, *y = x + a.n + L, *z = y + a.n + L;
+            for (int64_t i = 0; i < a.n; ++i) {
+                if (a.pair[i] < 0) continue;
+                const T *v = in + m * stride + 3 * a.pair[i];
+                r[i] = v[0] * a.x[i] + v[1] * a.y[i] + v[2] * a.z[i];
+                x[i] = a.inverse_r[i] * (v[0] - r[i] * a.x[i]);
+                y[i] = a.inverse_r[i] * (v[1] - r[i] * a.y[i]);
+                z[i] = a.inverse_r[i] * (v[2] - r[i] * a.z[i]);
+            }
+        }
+    }
+
+    // For each tangent: change of the weight, and weight times change of mean distance and of cosine, packed.
+    const T *pack_tangents(int64_t p, int64_t q, int64_t padded) {
+        const Neighbours<T> &a = angular_;
+        T *packed = buffers_[3].reserve(size_t(3 * n_vectors_ * padded));
+        for (int64_t m = 0; m < n_vectors_; ++m) {
+            const T *r = buffers_[4].data() + 4 * m * (a.n + L), *x = r + a.n + L, *y = x + a.n + L, *z = y + a.n + L;
+            T *dw = packed + 3 * m * padded, *wd = dw + padded, *wc = wd + padded;
+            const int64_t n = for_rows(p, q, [&](int64_t j, int64_t k, int64_t end, int64_t t) {
+                for (; k < end; k += L, t += L) {
+                    const V rk = load(r + k), weight = load(weight_ + t);
+                    const V dc = load(a.x + k) * x[j] + load(a.y + k) * y[j] + load(a.z + k) * z[j] +
+                                 load(x + k) * a.x[j] + load(y + k) * a.y[j] + load(z + k) * a.z[j];
+                    store<T>(dw + t, T(2) * (r[j] * a.slope[j] * load(a.cut + k) + a.cut[j] * load(a.slope + k) * rk));
+                    store<T>(wd + t, T(0.5) * weight * (r[j] + rk));
+                    store<T>(wc + t, T(0.95) * weight * dc);
+                }
+            });
+            for (T *array : {dw, wd, wc}) store<T>(array + n, V{});
+        }
+        return packed;
+    }
+
+    V *vectors(Buffer<T> &buffer, int64_t n) { return reinterpret_cast<V *>(buffer.reserve(size_t(n * L))); }
+
+    const Settings<T> &s_;
+    const Graph &graph_;
+    const int32_t task_;
+    const int64_t n_vectors_;
+    Neighbours<T> radial_, angular_;
+    std::vector<int64_t> species_;
+    T *cosine_ = nullptr, *distance_ = nullptr, *weight_ = nullptr;
+    Buffer<T> squared_, slopes_, totals_, shells_, angles_, changes_, buffers_[5];
+};
+
+// ---------------------------------------------------------------- threads and entry points
+
+// Denormal numbers are flushed to zero while the kernel runs: they cost much and mean nothing here.
+class FlushDenormals {
+#if defined(__SSE__)
+  public:
+    FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040); }
+    ~FlushDenormals() { _mm_setcsr(saved_); }
+
+  private:
+    unsigned saved_;
+#endif
+};
+
+template <class T, int kShells, int kAngles>
+int run_range(const Settings<T> &settings, const Graph &graph, int32_t task, int64_t n_vectors, const T *in, T *out,
+              int64_t begin, int64_t end) noexcept {
+    try {
+        const FlushDenormals flush;
+        Worker<T, kShells, kAngles>(settings, graph, task, n_vectors).run(begin, end, in, out);
+        return 0;
+    } catch (...) {
+        return 1;
+    }
+}
+
+template <class T>
+int run(const Spec &spec, const Graph &graph, int32_t task, int64_t n_vectors, const T *in, T *out, int32_t n_threads) {
+    const Settings<T> settings(spec);
+    const auto range = spec.n_shells == 8 && spec.n_angles == 8 ? run_range<T, 8, 8> : run_range<T, 0, 0>;
+    std::vector<int> failed(size_t(n_threads), 0);
+    std::vector<std::thread> threads;
+    const auto part = [&](int32_t k) {
+        failed[size_t(k)] = range(settings, graph, task, n_vectors, in, out, graph.n_atoms * k / n_threads,
+                                  graph.n_atoms * (k + 1) / n_threads);
+    };
+    for (int32_t k = 1; k < n_threads; ++k) threads.emplace_back(part, k);
+    part(0);
+    for (std::thread &thread : threads) thread.join();
+    for (const int f : failed)
+        if (f) return 1;
+    return 0;
+}
+
+template <class T>
+int run_safely(const Spec *spec, const Graph *graph, int32_t task, int64_t n_vectors, const void *in, void *out,
+               int32_t n_threads) noexcept {
+    try {
+        return run<T>(*spec, *graph, task, n_vectors, static_cast<const T *>(in), static_cast<T *>(out), n_threads);
+    } catch (...) {
+        return 1;
+    }
+}
+
+}  // namespace
+
+extern "C" {
+
+// What the CPU must offer, in the words of /proc/cpuinfo: data, so that it can be read before any code runs.
+extern const char smelter_required_cpu_flags[];
+const char smelter_required_cpu_flags[] = ""
+#ifdef __SSE3__
+    " pni"
+#endif
+#ifdef __SSSE3__
+    " ssse3"
+#endif
+#ifdef __SSE4_1__
+    " sse4_1"
+#endif
+#ifdef __SSE4_2__
+    " sse4_2"
+#endif
+#ifdef __SSE4A__
+    " sse4a"
+#endif
+#ifdef __POPCNT__
+    " popcnt"
+#endif
+#ifdef __LZCNT__
+    " abm"
+#endif
+#ifdef __MOVBE__
+    " movbe"
+#endif
+#ifdef __BMI__
+    " bmi1"
+#endif
+#ifdef __BMI2__
+    " bmi2"
+#endif
+#ifdef __AVX__
+    " avx"
+#endif
+#ifdef __AVX2__
+    " avx2"
+#endif
+#ifdef __F16C__
+    " f16c"
+#endif
+#ifdef __FMA__
+    " fma"
+#endif
+#ifdef __FMA4__
+    " fma4"
+#endif
+#ifdef __XOP__
+    " xop"
+#endif
+#ifdef __ADX__
+    " adx"
+#endif
+#ifdef __GFNI__
+    " gfni"
+#endif
+#ifdef __AVXVNNI__
+    " avx_vnni"
+#endif
+#ifdef __AVX512F__
+    " avx512f"
+#endif
+#ifdef __AVX512BW__
+    " avx512bw"
+#endif
+#ifdef __AVX512CD__
+    " avx512cd"
+#endif
+#ifdef __AVX512DQ__
+    " avx512dq"
+#endif
+#ifdef __AVX512VL__
+    " avx512vl"
+#endif
+#ifdef __AVX512IFMA__
+    " avx512ifma"
+#endif
+#ifdef __AVX512VBMI__
+    " avx512vbmi"
+#endif
+#ifdef __AVX512VBMI2__
+    " avx512_vbmi2"
+#endif
+#ifdef __AVX512VNNI__
+    " avx512_vnni"
+#endif
+#ifdef __AVX512BITALG__
+    " avx512_bitalg"
+#endif
+#ifdef __AVX512VPOPCNTDQ__
+    " avx512_vpopcntdq"
+#endif
+#ifdef __AVX512BF16__
+    " avx512_bf16"
+#endif
+#ifdef __AVX512FP16__
+    " avx512_fp16"
+#endif
+#ifdef __ARM_FEATURE_ATOMICS
+    " atomics"
+#endif
+#ifdef __ARM_FEATURE_DOTPROD
+    " asimddp"
+#endif
+#ifdef __ARM_FEATURE_FP16_VECTOR_ARITHMETIC
+    " asimdhp"
+#endif
+#ifdef __ARM_FEATURE_SVE
+    " sve"
+#endif
+#ifdef __ARM_FEATURE_SVE2
+    " sve2"
+#endif
+    ;
+
+// Task 0: out = descriptors (n_atoms, n_features). Task 1: in (n_vectors, n_atoms, n_features) times the Jacobian,
+// out (n_vectors, n_pairs, 3). Task 2: the Jacobian times in (n_vectors, n_pairs, 3), out (n_vectors, n_atoms,
+// n_features). Returns 0, or 1 when memory or threads could not be had.
+int smelter_descriptors_float32(const Spec *spec, const Graph *graph, int32_t task, int64_t n_vectors, const void *in,
+                                void *out, int32_t n_threads) {
+    return run_safely<float>(spec, graph, task, n_vectors, in, out, n_threads);
+}
+
+int smelter_descriptors_float64(const Spec *spec, const Graph *graph, int32_t task, int64_t n_vectors, const void *in,
+                                void *out, int32_t n_threads) {
+    return run_safely<double>(spec, graph, task, n_vectors, in, out, n_threads);
+}
+}
