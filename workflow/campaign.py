@@ -143,30 +143,28 @@ class Campaign:
     def run(self) -> Ending:
         """Run to the end and return it."""
         driver = self._driver
-        give_up: float | None = None
-        while True:
-            self._decide()
-            self._submit()
-            if driver.ending is not None and driver.ending.state == "paused":
-                give_up = give_up or time.monotonic() + GRACE_S
-            if not driver.n_running:
-                if driver.ending is not None:
-                    break
-                self._end_for_want_of_work()
-                continue
-            if give_up is not None and time.monotonic() > give_up:
-                break
+        while not self._is_over():
             driver.handle_results(WATCH_EVERY_S)
             driver.pool.check()
         self._training.synchronise()
+        if driver.ending is None:
+            raise AssertionError("the loop ends only once an ending is decided")
         return driver.ending
+
+    def _is_over(self) -> bool:
+        """Start what can be started; return whether nothing is running and nothing will."""
+        driver = self._driver
+        self._decide()
+        self._submit()
+        if not driver.n_running and driver.ending is None:
+            self._end_for_want_of_work()
+        return not driver.n_running or (self._give_up is not None and time.monotonic() > self._give_up)
 
     def _decide(self) -> None:
         driver = self._driver
-        if driver.interrupted_by is not None:
-            driver.end(
-                "paused", f"interrupted by {driver.interrupted_by}; the same command with --resume goes on"
-            )
+        if driver.interrupted_by is not None and driver.ending is None:
+            driver.end("paused", f"interrupted by {driver.interrupted_by}; --resume goes on from here")
+            self._give_up = time.monotonic() + GRACE_S
         if driver.ending is not None:
             return
         why = converged(driver.state, driver.config)

@@ -33,7 +33,7 @@ class BootstrapConfig(BaseModel):
     """Random cells to build and label before the first training."""
 
     ready_fraction: float = Field(default=0.95, gt=0.0, le=1.0)
-    """The first training starts when this share of the cells has a label or a refusal, without the slowest."""
+    """The first training starts when this share of the cells has a label or refusal, without the slowest."""
 
     frames_per_task: PositiveInt = 20
     """Random cells built by one task."""
@@ -79,8 +79,8 @@ class SynchronisationConfig(BaseModel):
     """Share of all labels, chosen by the hash of their ids, that never trains."""
 
     warm_start: bool = False
-    """Start each training from the promoted ensemble instead of from random weights. Folds are chosen by hash,
-    so held-out errors stay honest."""
+    """Start each training from the promoted ensemble instead of from random weights; folds are chosen by
+    hash, so held-out errors stay honest."""
 
     compact_segments: PositiveInt = 16
     """Join the newest segments of the data set when that saves this many."""
@@ -198,7 +198,8 @@ class CampaignConfig(BaseModel):
         if self.candidates.max_in_flight < self.synchronisation.min_new_labels:
             raise ValueError(
                 f"candidates.max_in_flight = {self.candidates.max_in_flight} is below "
-                f"synchronisation.min_new_labels = {self.synchronisation.min_new_labels}: no training would start"
+                f"synchronisation.min_new_labels = {self.synchronisation.min_new_labels}: "
+                "no training would start"
             )
         if self.breaker.max_failures > self.breaker.window:
             raise ValueError(
