@@ -140,11 +140,8 @@ def _stale(lists: _BatchLists, batch: Batch, limit_ang: float) -> Booleans:
     old, reference = lists.batch, lists.positions
     changed = old.n_atoms_per_frame != batch.n_atoms_per_frame
     if bool(changed.any()):
-        new = batch.positions.split(batch.n_atoms_per_frame.tolist())
-        kept = [
-            f.positions if len(f.positions) == len(p) else p for f, p in zip(lists.frames, new, strict=True)
-        ]
-        reference = torch.cat(kept)
+        both = zip((frame.positions for frame in lists.frames), _by_frame(batch), strict=True)
+        reference = torch.cat([was if was.shape == now.shape else now for was, now in both])
     changed = changed | (old.cells != batch.cells).flatten(1).any(1) | (old.pbc != batch.pbc).any(1)
     moved = ~((batch.positions - reference).square().sum(1) <= limit_ang**2)
     n_moved = torch.zeros_like(batch.n_atoms_per_frame).index_add_(0, batch.frame_index, moved.long())
