@@ -27,7 +27,8 @@ class Residuals:
     forces
         Shape (n_members, n_atoms, 3), eV/Å.
     stress
-        Shape (n_members, n_frames, 3, 3), eV/Å³; zero for frames without a stress; ``None`` where not asked for.
+        Shape (n_members, n_frames, 3, 3), eV/Å³; zero where the label has none; ``None`` where
+        not asked for.
     """
 
     energies: Tensor
@@ -93,8 +94,8 @@ def loss_and_gradient(
     batch
         Labelled frames.
     frame_weights
-        Weight of each frame's loss for each member, shape (n_members, n_frames), float64; zero for frames that
-        the member must not see.
+        Weight of each frame's loss for each member, shape (n_members, n_frames), float64; zero for frames
+        that the member must not see.
     config
         Weights of the terms.
 
@@ -125,7 +126,7 @@ def loss_and_gradient(
 def _networks(
     flat: Tensor, layout: ParameterLayout, scaling: Scaling, batch: ReadyBatch
 ) -> tuple[Tensor, Tensor, list[tuple[Tensor | None, Passes]]]:
-    """Return atomic energies in units of ``scaling.energy_ev``, dE/dD in eV, and the passes of each element."""
+    """Return atomic energies in units of ``scaling.energy_ev``, dE/dD in eV, and each element's passes."""
     values, species = batch.descriptors.values, batch.graph.species
     energy_ev = scaling.energy_ev.view(-1, 1, 1)
     atomic = values.new_zeros(len(flat), len(values))

@@ -1,4 +1,4 @@
-"""Derivatives of a stack of small networks: with respect to inputs, and of directional derivatives to weights.
+"""Derivatives of stacked networks: with respect to inputs, and of directional derivatives to weights.
 
 A loss of forces contains dE/dD, so its gradient with respect to the weights W needs second derivatives of
 E(D; W). They are had without a double backward pass. Let δ be the derivative of the loss with respect to the

@@ -22,10 +22,11 @@ class TrainingConfig(BaseModel):
 
     The loss of a frame of M atoms is ``energy_weight`` ε + ``force_weight``/M Σ|f̂ - f|² + ``stress_weight``
     |σ̂ - σ|², in eV, Å and eV/Å³, with ε the squared error of the energy. Smith et al. (2021) take the total
-    energy and ℓ0 = 0.01 Å² in hartree and Å: both terms are squared energies (times Å²), so in eV both grow by
-    27.2114² and their ratio, 0.01, is the same; Adam does not notice the common factor. The paper's
-    training is ``energy_term: frame``, ``energy_weight: 1``, ``force_weight: 0.01``, ``schedule: plateau``,
-    ``learning_rate: 1e-3``, ``final_learning_rate: 1e-5``, ``batch_frames: 128``, ``weight_average_epochs: 0``.
+    energy and ℓ0 = 0.01 Å², in hartree and Å. Both terms are squared energies (times Å²): in eV both grow by
+    27.2114², their ratio stays 0.01, and Adam does not notice the common factor. The paper's training is
+    ``energy_term: frame``, ``energy_weight: 1``, ``force_weight: 0.01``, ``schedule: plateau``,
+    ``learning_rate: 1e-3``, ``final_learning_rate: 1e-5``, ``batch_frames: 128`` and
+    ``weight_average_epochs: 0``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -44,7 +45,7 @@ class TrainingConfig(BaseModel):
     max_epochs: PositiveInt = 100
     """A member that has not stopped before stops after this many passes over the training set."""
     schedule: Literal["cosine", "plateau"] = "cosine"
-    """The learning rate falls along a half cosine over ``max_epochs``, or is halved on a plateau (the paper)."""
+    """The learning rate falls along half a cosine over ``max_epochs``; or is halved on a plateau (paper)."""
     learning_rate: PositiveFloat = 2e-3
     """The first learning rate."""
     final_learning_rate: PositiveFloat = 1e-5
@@ -64,8 +65,6 @@ class TrainingConfig(BaseModel):
     """A member has diverged when its loss is this many times that of its first epoch, or not finite."""
     cache_gib: NonNegativeFloat = 2.0
     """Memory for what does not depend on the weights: neighbours, descriptors and their derivatives, GiB."""
-    checkpoint_every_epochs: PositiveInt = 5
-    """How often a checkpoint is written, where one is asked for."""
 
     @model_validator(mode="after")
     def _rates_fall(self) -> Self:

@@ -104,6 +104,11 @@ class ReadyFrames:
         """Shape (n_frames,), float64."""
         return torch.cat([frame.energy_ev for frame in self._frames])
 
+    @property
+    def mean_square_forces(self) -> Tensor:
+        """Mean of f² over the components of each frame's forces, shape (n_frames,), float64, eV²/Å²."""
+        return torch.stack([frame.forces.double().square().mean() for frame in self._frames])
+
     def batch(self, indices: Sequence[int]) -> ReadyBatch:
         """Join the frames of these positions."""
         frames = [self._frames[i] for i in indices]
