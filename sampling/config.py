@@ -138,8 +138,8 @@ class DynamicsConfig(_Settings):
     settle_friction_per_ps: NonNegativeFloat = 50.0
     """Friction while a random starting cell sheds its first heat, 1/ps."""
 
-    precision: Literal["float32", "float64"] = "float32"
-    """Floating-point type of positions and velocities."""
+    neighbour_skin_ang: NonNegativeFloat = 1.0
+    """How much farther than the cutoff neighbour lists reach, so that they serve several steps, Å."""
 
 
 class ThresholdConfig(_Settings):

@@ -92,7 +92,8 @@ class DisorderBuilder:
             return positions, {"attempts": attempts, "placement": "relaxed"}
         side = " × ".join(f"{length:.2f}" for length in sides)
         raise BuildError(
-            f"{len(species)} atoms in {side} Å could not be kept min_distance_ang apart; lower it or the density"
+            f"{len(species)} atoms in {side} Å could not be kept min_distance_ang apart: "
+            "lower it or density_g_per_cm3"
         )
 
 
