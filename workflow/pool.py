@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from site_configs.config import Role, SiteConfig
-from workflow.guard import TaskResult
+from parsl import DataFlowKernel
+from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
+
+from site_configs.config import ROLES, Role, SiteConfig
+from site_configs.marks import CAMPAIGN_MARK, DRIVER_MARK, own_name
+from site_configs.parsl_config import parsl_config, python_path
+from workflow.apps import role_apps
+from workflow.guard import Call, TaskResult, one_line, pack, unpack
+from workflow.health import ExecutorWatch
+from workflow.processes import reap, reap_strays
+from workflow.running import find, forget
+from workflow.surroundings import environment, fresh_directory, log_file, path_without_blanks
+
+_LOSSES = (WorkerLost, ManagerLost)
 
 
 class PoolBrokenError(RuntimeError):
@@ -60,29 +79,162 @@ class Pool(Protocol):
 
 
 class ParslPool:
-    """A pool of Parsl executors, one for each role."""
+    """A pool of Parsl executors, one for each role.
+
+    Every process of the pool carries the campaign's mark, so that `workflow.processes.reap` finds it, and
+    ends by itself within about two seconds when the driver is gone, however it went.
+
+    Parameters
+    ----------
+    site
+        How this site is divided among the roles.
+    run_directory
+        Where the parts of the pool write their logs; made if missing.
+    campaign_id
+        The mark. No other living pool on this host may have the same.
+
+    Raises
+    ------
+    PoolBrokenError
+        If the pool cannot be started.
+    """
 
     def __init__(self, site: SiteConfig, run_directory: Path, campaign_id: str) -> None:
-        raise NotImplementedError
+        self._site = site
+        self._campaign_id = campaign_id
+        self._logs = run_directory
+        self._numbers = itertools.count()
+        self._pending: dict[int, Future[TaskResult]] = {}
+        self._tries: Counter[int] = Counter()
+        self._closed = False
+        self._cleaner = ExitStack()
+        try:
+            self._start()
+        except Exception as error:
+            self._abandon()
+            raise PoolBrokenError(
+                f"the pool did not start: {one_line(error)}; logs in {run_directory}"
+            ) from error
+
+    def _start(self) -> None:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._records = self._cleaner.enter_context(fresh_directory(self._logs / "running"))
+        for role in ROLES:
+            (self._records / role).mkdir()
+        self._cleaner.enter_context(environment(_marks(self._campaign_id)))
+        self._cleaner.enter_context(log_file("parsl", self._logs / "parsl.log"))
+        plain = self._cleaner.enter_context(path_without_blanks(self._logs / "parsl"))
+        self._kernel = DataFlowKernel(parsl_config(self._site, plain, self._retry_cost))
+        self._apps = role_apps(self._kernel)
+        self._watches = {
+            role: ExecutorWatch(role, self._kernel.executors[role], self._records / role, self._site.health)
+            for role in ROLES
+        }
 
     @property
     def roles(self) -> Mapping[Role, int]:
         """Number of workers in each role."""
-        raise NotImplementedError
+        return {role: self._site.role(role).workers for role in ROLES}
 
     def submit(
         self, role: Role, function: Callable[..., Any], *args: Any, timeout_s: float | None = None
     ) -> Future[TaskResult]:
         """See `Pool.submit`."""
-        raise NotImplementedError
+        if self._closed:
+            raise PoolBrokenError("the pool is closed")
+        payload = pack(function, args)
+        call = Call(next(self._numbers), role, payload, timeout_s, str(self._records / role))
+        future: Future[TaskResult] = Future()
+        future.set_running_or_notify_cancel()  # from here on it cannot be cancelled
+        self._pending[call.task] = future
+        self._apps[role](call).add_done_callback(partial(self._done, call))
+        return future
 
     def check(self) -> None:
         """See `Pool.check`."""
-        raise NotImplementedError
+        if self._closed:
+            raise PoolBrokenError("the pool is closed")
+        for watch in self._watches.values():
+            problem = watch.problem()
+            if problem is not None:
+                raise PoolBrokenError(f"{problem}; logs in {self._logs}")
 
     def close(self) -> None:
         """See `Pool.close`."""
-        raise NotImplementedError
+        if self._closed:
+            return
+        self._closed = True
+        answering = [
+            watch.stop() and watch.executor.interchange_proc.poll() is None
+            for watch in self._watches.values()
+        ]
+        if all(answering):  # else Parsl's own cleaning up would wait for ever
+            thread = threading.Thread(target=self._kernel.cleanup, name="close-parsl", daemon=True)
+            thread.start()
+            thread.join(self._site.health.close_s)
+        self._abandon()
+
+    def _abandon(self) -> None:
+        self._closed = True
+        reap(self._campaign_id)
+        for task in list(self._pending):
+            self._settle(task, TaskResult(ok=False, error="pool closed before the task ended"))
+        self._cleaner.close()
+
+    def _settle(self, task: int, result: TaskResult) -> None:
+        future = self._pending.pop(task, None)
+        if future is not None:
+            future.set_result(result)
+
+    def _done(self, call: Call, app_future: Future[dict[str, Any]]) -> None:
+        """Pass on what became of a task; runs in the thread that receives results and must not raise."""
+        try:
+            error = app_future.exception()
+            result = unpack(app_future.result()) if error is None else self._lost(call, error)
+        except Exception as error:  # noqa: BLE001 - the caller waits for a value, whatever happened here
+            result = TaskResult(ok=False, error=one_line(error))
+        self._tries.pop(call.task, None)
+        self._watches[call.role].note_end_of_task()
+        self._settle(call.task, result)
+
+    def _lost(self, call: Call, error: BaseException) -> TaskResult:
+        records = Path(call.records)
+        run = find(records, call.task)
+        forget(records, call.task)
+        tries = self._tries[call.task]
+        if run is not None and run.timed_out:
+            message = f"timeout: still running after {call.timeout_s:g} s"
+        elif isinstance(error, _LOSSES):
+            message = f"worker lost {tries} times, last: {one_line(error)}"
+        else:
+            message = one_line(error)
+        lost = TaskResult(ok=False, error=message)
+        if run is None:
+            return lost
+        return replace(
+            lost,
+            traceback=run.traceback,
+            started=run.started,
+            ended=time.time(),
+            host=run.host,
+            pid=run.pid,
+            worker=run.worker,
+        )
+
+    def _retry_cost(self, error: Exception, record: Any) -> float:
+        """Return what a failed try costs: 1 for a worker lost, more than there is for everything else."""
+        never = self._site.retries + 1.0
+        if not isinstance(error, _LOSSES):
+            return never
+        call: Call = record["args"][0]
+        self._tries[call.task] += 1
+        reap_strays(self._campaign_id)
+        run = find(Path(call.records), call.task)
+        if run is not None and run.timed_out:
+            return never
+        if self._tries[call.task] <= self._site.retries:
+            forget(Path(call.records), call.task)
+        return 1.0
 
     def __enter__(self) -> Self:
         return self
@@ -91,3 +243,7 @@ class ParslPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _marks(campaign_id: str) -> dict[str, str]:
+    return {CAMPAIGN_MARK: campaign_id, DRIVER_MARK: own_name(), "PYTHONPATH": python_path()}

@@ -1,0 +1,113 @@
+"""Which tasks run where, from one small file per running task.
+
+The worker makes the file when it takes the task and removes it at the end. The driver learns from the files
+that a worker has taken no task that was sent to it, and why a worker was lost: of its own, or stopped
+because its task took too long.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Self
+
+from site_configs.marks import is_alive, place
+
+DUMP_HEADER = "Timeout ("
+"""How the interpreter's own watchdog begins what it writes when a task's time is over."""
+
+
+@dataclass(frozen=True)
+class RunningTask:
+    """One task that a worker has taken.
+
+    Attributes
+    ----------
+    task
+        Its number.
+    process
+        The worker's process, ``pid:ticks``, in ``place``.
+    place, host
+        Where process ids mean what they say, and the host's name.
+    worker
+        The role and the worker's number in it.
+    started
+        Seconds since the epoch.
+    timeout_s
+        Time it may take; ``None`` for no limit.
+    """
+
+    task: int
+    process: str
+    place: str
+    host: str
+    worker: str
+    started: float
+    timeout_s: float | None = None
+    traceback: str = ""
+    """Where the task was when its time was over; written by the interpreter's watchdog."""
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id."""
+        return int(self.process.partition(":")[0])
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether its time is over."""
+        late = self.timeout_s is not None and time.time() - self.started >= self.timeout_s
+        return late or self.traceback.startswith(DUMP_HEADER)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its process id means something to this process."""
+        return self.place == place()
+
+    @property
+    def is_alive(self) -> bool:
+        """False if its process is known to be gone."""
+        return not self.is_here or is_alive(self.process)
+
+    @contextmanager
+    def recorded(self, directory: Path) -> Iterator[IO[str]]:
+        """Keep a file for this task while the body runs; the file is open for the watchdog's report."""
+        path = directory / f"{self.task}.{self.host}.{self.pid}"
+        fields = {name: value for name, value in asdict(self).items() if name != "traceback"}
+        with path.open("w") as file:
+            file.write(json.dumps(fields) + "\n")
+            file.flush()
+            try:
+                yield file
+            finally:
+                path.unlink(missing_ok=True)
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """Read a file; ``None`` if the task has just ended or is just beginning."""
+        try:
+            first, _, traceback = path.read_text(errors="replace").partition("\n")
+            return cls(**json.loads(first), traceback=traceback)
+        except (OSError, ValueError):
+            return None
+
+
+def running(directory: Path) -> list[RunningTask]:
+    """Return the tasks that workers have taken and not ended, those of lost workers included."""
+    tasks = (RunningTask.read(path) for path in directory.iterdir())
+    return [task for task in tasks if task is not None]
+
+
+def find(directory: Path, task: int) -> RunningTask | None:
+    """Return what is known of the last try of a task; ``None`` if no worker has taken it."""
+    tries = [RunningTask.read(path) for path in directory.glob(f"{task}.*")]
+    return max((run for run in tries if run is not None), key=lambda run: run.started, default=None)
+
+
+def forget(directory: Path, task: int) -> None:
+    """Remove the files that lost workers left for a task."""
+    for path in directory.glob(f"{task}.*"):
+        path.unlink(missing_ok=True)
