@@ -1,0 +1,83 @@
+"""``python -m workflow.status DIR [--json]``: where a campaign stands, whether its driver is alive or not."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from workflow.display import complain, say
+from workflow.ledger import LedgerDamagedError
+from workflow.summary import NoCampaignError, Summary, summarise
+from workflow.texts import errors_text, survival_text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print where the campaign stands; return 0, or 2 where there is none."""
+    parser = argparse.ArgumentParser(prog="python -m workflow.status", description="Where a campaign stands.")
+    parser.add_argument("directory", type=Path, metavar="DIR", help="directory of the campaign")
+    parser.add_argument("--json", action="store_true", help="one JSON object, for programs")
+    options = parser.parse_args(arguments)
+    try:
+        summary = summarise(options.directory)
+    except (NoCampaignError, LedgerDamagedError) as error:
+        complain(str(error))
+        return 2
+    say(json.dumps(summary.as_json(), indent=2) if options.json else status_text(options.directory, summary))
+    return 0
+
+
+def status_text(directory: Path, summary: Summary) -> str:
+    """Return the summary as a short table."""
+    rows = [
+        ("state", _state(summary)),
+        (
+            "labels",
+            f"{summary.labels:,} made, {summary.candidates:,} waiting, {summary.quarantined:,} refused",
+        ),
+        ("ensemble", f"round {summary.round}, best: {summary.ensemble}" if summary.ensemble else "none yet"),
+        ("validation", _errors(summary)),
+        (
+            "median survival",
+            survival_text(summary.median_survival_ps, summary.median_survival_is_lower_bound),
+        ),
+        ("workers", _busy(summary)),
+        ("time", f"{summary.wall_h:.2f} h, labels {summary.label_core_h:.2f} core-hours"),
+        ("driver", _driver(summary)),
+    ]
+    lines = [f"  {name:<16} {text}" for name, text in rows]
+    if summary.reason:
+        lines.append(f"  {'reason':<16} {summary.reason}")
+    if summary.can_go_on:
+        lines.append(f"  {'to go on':<16} python -m workflow.launch --resume --directory {directory}")
+    return "\n".join([str(directory), *lines])
+
+
+def _errors(summary: Summary) -> str:
+    if summary.validation is None:
+        return "no ensemble yet"
+    text = errors_text(summary.validation.energy_rmse_mev_per_atom, summary.validation.force_rmse_ev_per_ang)
+    return f"{text} (RMSE, {summary.validation.n_labels} labels)"
+
+
+def _state(summary: Summary) -> str:
+    died = summary.can_go_on and summary.state != "paused"
+    return f"{summary.state}, but its driver is gone" if died else summary.state
+
+
+def _busy(summary: Summary) -> str:
+    roles = ", ".join(f"{role} {share:.0%}" for role, share in summary.busy_by_role.items())
+    return f"{summary.workers_busy_fraction:.0%} busy" + (f" ({roles})" if roles else "")
+
+
+def _driver(summary: Summary) -> str:
+    if summary.driver is None:
+        return "never started"
+    where = f"process {summary.driver.pid} on {summary.driver.host}"
+    return f"{where}, alive" if summary.driver.alive else f"not running (last: {where})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

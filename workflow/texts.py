@@ -1,0 +1,53 @@
+"""Numbers as people read them, and the block that a log gets per round."""
+
+from __future__ import annotations
+
+from workflow.rounds import RoundRow
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration such as ``3 h 12 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def survival_text(median_ps: float | None, is_lower_bound: bool) -> str:
+    """Return a median survival such as ``more than 12.5 ps``."""
+    if median_ps is None:
+        return "no trajectories yet"
+    return f"{'more than ' if is_lower_bound else ''}{median_ps:.3g} ps"
+
+
+def errors_text(energy_mev_per_atom: float | None, force_ev_per_ang: float | None) -> str:
+    """Return errors such as ``energy 1.90 meV/atom, force 41.0 meV/Å``."""
+    if energy_mev_per_atom is None or force_ev_per_ang is None:
+        return "errors not measured"
+    return f"energy {energy_mev_per_atom:.2f} meV/atom, force {1000 * force_ev_per_ang:.1f} meV/Å"
+
+
+def round_block(row: RoundRow, n_members: int, duration_ps: float) -> str:
+    """Return what a log says of a round: four lines without colour.
+
+    Parameters
+    ----------
+    n_members
+        Networks in the ensemble.
+    duration_ps
+        How long a trajectory's schedule is.
+    """
+    verdict = "promoted" if row.promoted else "not promoted, worse than the one before"
+    refused = f"{row.rejected_candidates} refused" + (
+        f"   {row.dropped_candidates} no longer needed" if row.dropped_candidates else ""
+    )
+    lines = [
+        f"round {row.round} · {row.labels:,} labels · {duration_text(3600 * row.wall_h)}",
+        f"  sampling   {row.trajectories_ended:5d} trajectories ended   {row.candidates} candidates   "
+        f"{refused}   {row.trajectories_completed} reached {duration_ps:g} ps",
+        f"  labelling  {row.new_labels:5d} labelled   {row.failed_labels} failed",
+        f"  training   {n_members - row.failed_members:5d} of {n_members} members   "
+        f"{errors_text(row.energy_rmse_mev_per_atom, row.force_rmse_ev_per_ang)}   {verdict}",
+    ]
+    return "\n".join(lines)
