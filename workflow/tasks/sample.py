@@ -12,7 +12,8 @@ from potentials.disagreement import Calibration
 from qm.fingerprint import label_id
 from sampling.builders import make_builder
 from sampling.gates import reject_reason
-from sampling.search import CandidateFrame, ChunkResult, advance, new_group
+from sampling.results import CandidateFrame, ChunkResult
+from sampling.search import advance
 from sampling.selection import make_selector
 from sampling.slot_group import SlotGroup
 from workflow.config import CampaignConfig
@@ -20,7 +21,7 @@ from workflow.files import read_json, write_json_atomic
 from workflow.paths import CampaignPaths
 from workflow.spool import Candidate, Provenance, write_candidate
 from workflow.state import round_name
-from workflow.tasks.context import SAMPLING_STREAM, campaign, ensemble, labeller, seed_sequence
+from workflow.tasks.context import SAMPLING_STREAM, campaign, ensemble, labeller
 
 
 @dataclass
@@ -81,8 +82,12 @@ def _group_before(
 ) -> SlotGroup:
     if chunk > 1:
         return SlotGroup.load(paths.chunk(cycle, group, chunk - 1))
-    seed = seed_sequence(config, SAMPLING_STREAM, cycle, group)
-    return new_group(f"c{cycle}-g{group:04d}", seed, config.sampling.n_slots)
+    return SlotGroup(
+        id=f"c{cycle}-g{group:04d}",
+        entropy=config.seed,
+        spawn_key=(SAMPLING_STREAM, cycle, group),
+        n_slots=config.sampling.n_slots,
+    )
 
 
 def _file_appears(path: Path) -> Callable[[], bool]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from potentials import storage
 from potentials.ensemble import AniEnsemble
@@ -107,9 +108,8 @@ def _split(snapshot: Snapshot, config: CampaignConfig) -> tuple[TrainingSet, Tra
 
 
 def _errors(model: AniEnsemble, validation: TrainingSet) -> dict[str, Any]:
-    if len(validation) == 0:
-        return {"n_labels": 0}
-    return asdict(evaluate_errors(model, validation))
+    errors = evaluate_errors(model, validation)
+    return {"n_labels": 0} if errors is None else {"n_labels": errors.n_frames, **asdict(errors)}
 
 
 def _save(
@@ -120,17 +120,32 @@ def _save(
     building = paths.models / f".{target.name}.tmp"
     shutil.rmtree(building, ignore_errors=True)
     card = {
+        **result.ensemble.card,
         "campaign": config.name,
         "round": summary.round,
         "cycle": summary.cycle,
         "snapshot": summary.version,
         "validation": summary.validation,
     }
-    model = result.ensemble.with_card(card)
-    storage.save(model, building)
-    save_npz_atomic(building / HELD_OUT, result.held_out_arrays())
+    storage.save(replace(result.ensemble, card=card), building)
+    save_npz_atomic(building / HELD_OUT, _held_out(result))
     write_json_atomic(building / SUMMARY, asdict(summary))
     building.replace(target)
+
+
+def _held_out(result: TrainingResult) -> dict[str, NDArray[Any]]:
+    """Return errors and spreads of each validation frame, to hold one against the other."""
+    errors, spread = result.validation_frames.errors, result.validation_frames.spread
+    return {
+        "ids": np.array(errors.ids, dtype=np.str_),
+        "n_atoms": errors.n_atoms,
+        "energy_error_ev_per_sqrt_atom": errors.energy_ev_per_sqrt_atom,
+        "energy_spread_ev_per_sqrt_atom": spread.energy_ev_per_sqrt_atom,
+        "force_error_mean_ev_per_ang": errors.force_mean_ev_per_ang,
+        "force_spread_mean_ev_per_ang": spread.force_mean_ev_per_ang,
+        "force_error_max_ev_per_ang": errors.force_max_ev_per_ang,
+        "force_spread_max_ev_per_ang": spread.force_max_ev_per_ang,
+    }
 
 
 def point_current_at(paths: CampaignPaths, round_number: int) -> None:
