@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 _BLOCK = 32
-_STARTS = 4
+_STARTS = 2
 _ITERATIONS = 500
 _MARGIN = 1.002
 
