@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -31,11 +31,10 @@ class _FrameList:
 
 @dataclass(frozen=True)
 class _BatchLists:
-    """The lists of all frames end to end; ``positions`` are those each frame's list was made at."""
+    """The lists of all frames end to end, and the batch that they were made for."""
 
     frames: tuple[_FrameList, ...]
     batch: Batch
-    positions: Tensor
     first_pair: Tensor
     centre: Tensor
     neighbour: Tensor
@@ -137,7 +136,7 @@ def _comparable(old: Batch, new: Batch) -> bool:
 
 def _stale(lists: _BatchLists, batch: Batch, limit_ang: float) -> Booleans:
     """Say which frames need a new list."""
-    old, reference = lists.batch, lists.positions
+    old, reference = lists.batch, lists.batch.positions
     changed = old.n_atoms_per_frame != batch.n_atoms_per_frame
     if bool(changed.any()):
         both = zip((frame.positions for frame in lists.frames), _by_frame(batch), strict=True)
@@ -162,12 +161,22 @@ def _joined(frames: tuple[_FrameList, ...], batch: Batch) -> _BatchLists:
     offset = np.concatenate([f.offset_ang for f in frames])
     return _BatchLists(
         frames=frames,
-        batch=batch,
-        positions=torch.cat([f.positions for f in frames]),
+        batch=_copy(batch, torch.cat([f.positions for f in frames])),
         first_pair=tensor(np.concatenate([[0], np.cumsum(n_per_atom)])),
         centre=tensor(np.concatenate([f.centre for f in frames]) + first_atom),
         neighbour=tensor(np.concatenate([f.neighbour for f in frames]) + first_atom),
         offset_ang=torch.from_numpy(offset).to(device=like.device, dtype=like.dtype),
+    )
+
+
+def _copy(batch: Batch, positions: Tensor) -> Batch:
+    """Return a batch that stays as it is if the caller changes ``batch`` in place."""
+    return replace(
+        batch,
+        positions=positions,
+        cells=batch.cells.clone(),
+        pbc=batch.pbc.clone(),
+        n_atoms_per_frame=batch.n_atoms_per_frame.clone(),
     )
 
 

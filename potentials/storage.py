@@ -9,6 +9,7 @@ import secrets
 import shutil
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +95,13 @@ def load(directory: Path) -> AniEnsemble:
     tensors = _read_tensors(directory / WEIGHTS)
     try:
         config = AniConfig.model_validate(card["config"])
+        spec = _spec(card["descriptors"])
+        networks = _networks(tensors, spec, config)
         return AniEnsemble(
             config=config,
             elements=tuple(card["elements"]),
-            spec=_spec(card["descriptors"]),
-            networks=_networks(tensors, len(card["elements"]), len(config.hidden) + 1, config.celu_alpha),
+            spec=spec,
+            networks=networks,
             shift_ev=tensors["shift_ev"],
             card={name: value for name, value in card.items() if name not in OWN_ENTRIES},
         )
@@ -160,16 +163,23 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise DamagedModelError(f"{path}: cannot be read: {error}") from None
 
 
-def _networks(
-    tensors: Mapping[str, Tensor], n_elements: int, n_layers: int, celu_alpha: float
-) -> MemberNetworks:
+def _networks(tensors: Mapping[str, Tensor], spec: DescriptorSpec, config: AniConfig) -> MemberNetworks:
+    shapes = list(pairwise((spec.n_features, *config.hidden, 1)))
+
     def layers(element: int, kind: str) -> tuple[Tensor, ...]:
-        return tuple(tensors[f"element.{element}.layer.{k}.{kind}"] for k in range(n_layers))
+        return tuple(layer(f"element.{element}.layer.{k}.{kind}", *shape) for k, shape in enumerate(shapes))
+
+    def layer(name: str, n_in: int, n_out: int) -> Tensor:
+        expected = (config.n_members, 1 if name.endswith("bias") else n_in, n_out)
+        if tensors[name].shape != expected:
+            found = tuple(tensors[name].shape)
+            raise DamagedModelError(f"{WEIGHTS}: {name} has shape {found}; the card says {expected}")
+        return tensors[name]
 
     return MemberNetworks(
-        weights=tuple(layers(element, "weight") for element in range(n_elements)),
-        biases=tuple(layers(element, "bias") for element in range(n_elements)),
-        celu_alpha=celu_alpha,
+        weights=tuple(layers(element, "weight") for element in range(spec.n_elements)),
+        biases=tuple(layers(element, "bias") for element in range(spec.n_elements)),
+        celu_alpha=config.celu_alpha,
     )
 
 
