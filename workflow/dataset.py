@@ -344,6 +344,7 @@ def _write_array(group: zarr.Group, name: str, array: NDArray[Any]) -> None:
         data=array,
         chunks=(rows, *array.shape[1:]),
         compressors="auto" if name == "details" else None,
+        chunk_key_encoding={"name": "default", "separator": "."},  # no folders in which to look for chunks
         config={"write_empty_chunks": True},  # a missing chunk is then always damage
     )
 
@@ -426,7 +427,7 @@ class _SegmentReader:
     def _fill(self, out: NDArray[Any], name: str, stored: zarr.Array[Any]) -> None:
         n_rows = stored.chunks[0]
         for number, start in enumerate(range(0, len(out), n_rows)):
-            chunk = Path(name, "c", str(number), *["0"] * (out.ndim - 1))
+            chunk = f"{name}/c.{number}" + ".0" * (out.ndim - 1)
             if not (self.folder / chunk).exists():  # Zarr would take it for zeros
                 self._report(f"chunk {chunk} is missing")
                 continue
