@@ -68,7 +68,8 @@ def energy(motion, potential):
 
 def test_one_unit_of_force_per_mass_accelerates_as_in_si_units():
     ev, u, angstrom, fs = 1.602176634e-19, 1.66053906892e-27, 1e-10, 1e-15
-    assert ACCELERATION == pytest.approx(ev / u / angstrom**2 * fs**2, rel=1e-7)
+    from_si = ev / u / angstrom**2 * fs**2
+    assert from_si == pytest.approx(ACCELERATION, rel=1e-7)
 
 
 def test_positions_in_harmonic_wells_have_exactly_the_boltzmann_spread_of_each_frame():

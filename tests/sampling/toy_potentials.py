@@ -9,6 +9,8 @@ from potentials.batch import Batch
 from potentials.neighbours import NeighbourList
 from potentials.protocol import Prediction
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class ToyMorse:
@@ -22,7 +24,7 @@ class ToyMorse:
     elements: tuple[str, ...] = ("Al",)
     cutoff_ang: float = 6.0
     dtype: torch.dtype = torch.float64
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
     @property
     def n_members(self) -> int:
@@ -69,7 +71,7 @@ class ToyWells:
     elements: tuple[str, ...] = ("Al",)
     cutoff_ang: float = 3.0
     n_members: int = 2
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
     @property
     def dtype(self) -> torch.dtype:
