@@ -96,6 +96,9 @@ class AseLabeller:
             return self._failed("killed", str(error))
         except ProcessEndedError as error:
             return self._failed("bad_output", str(error))
+        except BaseException:
+            self.close()  # interrupted: the answer still to come must not be taken for that of the next frame
+            raise
         if not answer.values["ok"]:
             return self._failed(answer.values["reason"], answer.values["message"])
         return answer

@@ -193,6 +193,26 @@ def test_the_process_outlives_the_thread_that_started_it(make, frame, tmp_path):
     assert all(isinstance(label, Label) for label in labels)
 
 
+def test_after_an_interrupted_label_the_next_one_is_not_mixed_up(make, frame, tmp_path):
+    class Interruption(Exception):
+        pass
+
+    def interrupt(number, stack):
+        raise Interruption
+
+    labeller = make("Hangs", arguments={"every": 2})
+    labeller.label(frame, tmp_path)
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(Interruption):
+            labeller.label(frame, tmp_path)
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    label = labeller.label(frame * 2, tmp_path)
+    assert label.forces_ev_per_ang.shape == (len(frame) * 8, 3)
+
+
 def test_memory_is_limited(make, frame, tmp_path):
     labeller = make("EatsMemory", max_memory_gib=1.0)
     assert labeller.label(frame, tmp_path).reason == "out_of_memory"
