@@ -9,9 +9,9 @@ inner part ending at 0.85 rho_e like all others (the same), and Ni's rho_s, eta,
 "2001": X. W. Zhou, H. N. G. Wadley, R. A. Johnson and others, Acta Mater. 49, 4005 (2001). The fcc metals
 differ from "2004", the others are the same.
 
-Every embedding function is zero at zero density and joins at both seams, in value to the printed digits and in
-slope to 0.0003 eV; every crystal's lattice constant and cohesive energy come out as the authors fitted them.
-Tests hold both sets to that.
+Every embedding function is zero at zero density and joins at both seams, in value to the printed digits and
+in slope to 0.0003 eV; every crystal's lattice constant and cohesive energy come out as the authors fitted
+them. Tests hold both sets to that.
 """
 
 from __future__ import annotations

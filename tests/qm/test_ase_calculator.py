@@ -194,18 +194,18 @@ def test_the_process_outlives_the_thread_that_started_it(make, frame, tmp_path):
 
 
 def test_after_an_interrupted_label_the_next_one_is_not_mixed_up(make, frame, tmp_path):
-    class Interruption(Exception):
+    class StoppedError(Exception):
         pass
 
     def interrupt(number, stack):
-        raise Interruption
+        raise StoppedError
 
     labeller = make("Hangs", arguments={"every": 2})
     labeller.label(frame, tmp_path)
     previous = signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, 0.5)
     try:
-        with pytest.raises(Interruption):
+        with pytest.raises(StoppedError):
             labeller.label(frame, tmp_path)
     finally:
         signal.signal(signal.SIGALRM, previous)
