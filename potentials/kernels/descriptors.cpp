@@ -11,15 +11,24 @@
 // no acos and no pow. A centre's angular block is the product (shells x triples)(triples x angles), taken from
 // pieces that stay in the first-level cache. Vectors run over pairs and over triples (lanes of Vec<T>).
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <new>
 #include <thread>
 #include <vector>
 
 #if defined(__SSE__)
-#include <xmmintrin.h>
+#include <immintrin.h>
+#endif
+
+#if defined(__clang__)
+#define SMELTER_UNROLL _Pragma("unroll")
+#else
+#define SMELTER_UNROLL _Pragma("GCC unroll 8")
 #endif
 
 extern "C" {
@@ -66,18 +75,39 @@ template <class T> inline Vec<T> load(const T *from) {
 
 template <class T> inline void store(T *to, Vec<T> v) { std::memcpy(to, &v, kBytes); }
 
-template <class T, int Bytes> inline T sum_of(typename VectorOf<T, Bytes>::type v) {
-    if constexpr (Bytes == int(sizeof(T))) {
-        return v[0];
-    } else {
-        typename VectorOf<T, Bytes / 2>::type low, high;
-        std::memcpy(&low, &v, Bytes / 2);
-        std::memcpy(&high, reinterpret_cast<const char *>(&v) + Bytes / 2, Bytes / 2);
-        return sum_of<T, Bytes / 2>(low + high);
+// Lanes without bit H: a, those with it: b; each the sum of two lanes that differ in bit H.
+template <class T, int H> inline Vec<T> fold(Vec<T> a, Vec<T> b) {
+    Vec<T> folded;
+#if defined(__clang__)
+    for (int l = 0; l < kLanes<T>; ++l) folded[l] = l & H ? b[l - H] + b[l] : a[l] + a[l + H];
+#else
+    IntVec<T> low, high;
+    for (int l = 0; l < kLanes<T>; ++l) {
+        low[l] = l & H ? kLanes<T> + l - H : l;
+        high[l] = l & H ? kLanes<T> + l : l + H;
     }
+    folded = __builtin_shuffle(a, b, low) + __builtin_shuffle(a, b, high);
+#endif
+    return folded;
 }
 
-template <class T> inline T sum(Vec<T> v) { return sum_of<T, kBytes>(v); }
+// Lane l of the result: the sum over the lanes of v[l], for N vectors.
+template <class T, int N> inline Vec<T> fold_all(const Vec<T> *v) {
+    if constexpr (N == 1)
+        return v[0];
+    else
+        return fold<T, N / 2>(fold_all<T, N / 2>(v), fold_all<T, N / 2>(v + N / 2));
+}
+
+// to[i] = the sum over the lanes of v[i]; v may be read up to the next multiple of the number of lanes.
+template <class T> inline void sums(const Vec<T> *v, int64_t n, T *to) {
+    constexpr int L = kLanes<T>;
+    int64_t i = 0;
+    for (; i + L <= n; i += L) store<T>(to + i, fold_all<T, L>(v + i));
+    if (i == n) return;
+    const Vec<T> rest = fold_all<T, L>(v + i);
+    std::memcpy(to + i, &rest, size_t(n - i) * sizeof(T));
+}
 
 template <class T> inline Vec<T> square_root(Vec<T> v) {
     Vec<T> root;
@@ -90,6 +120,16 @@ template <> inline Vec<float> square_root<float>(Vec<float> v) {
     for (int l = 0; l < kLanes<float>; ++l) root[l] = __builtin_sqrtf(v[l]);
     return root;
 }
+
+template <class T> inline Vec<T> at_least(Vec<T> x, T least) {  // not-a-number stays what it is
+    return x < least ? Vec<T>{} + least : x;
+}
+
+#if defined(__AVX512F__)
+template <> inline Vec<float> at_least<float>(Vec<float> x, float least) {
+    return (Vec<float>)_mm512_maskz_max_ps(0xffff, (__m512)(Vec<float>{} + least), (__m512)x);
+}
+#endif
 
 template <class T, int N> inline Vec<T> polynomial(const T (&coefficient)[N], Vec<T> x) {
     Vec<T> y = coefficient[N - 1] + Vec<T>{};
@@ -104,11 +144,15 @@ template <> struct Constants<float> {
     static constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
     static constexpr int kMantissa = 23;
     static constexpr int32_t kHalfRoot = 0x3f3504f3;  // bits of sqrt(1/2)
-    static constexpr float kLeast = -60.0f;           // exp2 of less is as good as zero
+    static constexpr float kLeast = -125.0f;          // exp2 of less is as good as zero
     static constexpr float kExp2[] = {1.00000008f,   0.693147225f,   0.240221074f,
                                       0.0555029731f, 0.00967603636f, 0.00134100001f};
     static constexpr float kLog2[] = {1.44269487f,  -0.721347129f, 0.48092253f,   -0.360721192f, 0.28765665f,
                                       -0.238519509f, 0.217379666f, -0.210302933f, 0.125411212f};
+    // log2(1 + t)/t for -1 < t <= 0, good where (1 + t)^kSteep is not negligible: 1e-8 of the greatest value
+    static constexpr float kPowerLog2[] = {1.44269479f,   -0.721378927f, 0.4797332f,
+                                           -0.378206924f, 0.171658975f,  -0.561560378f};
+    static constexpr double kSteep = 30;
     static constexpr float kSine[] = {3.14159264f, -5.16771009f, 2.55007766f, -0.598292159f, 0.0776594074f};
     static constexpr float kCosine[] = {1.0f,         -4.93480214f, 4.05870916f,
                                         -1.33521206f, 0.234937559f, -0.0243967164f};
@@ -118,7 +162,7 @@ template <> struct Constants<double> {
     static constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52
     static constexpr int kMantissa = 52;
     static constexpr int64_t kHalfRoot = 0x3fe6a09e667f3bcd;
-    static constexpr double kLeast = -300.0;
+    static constexpr double kLeast = -1000.0;
     static constexpr double kExp2[] = {1.0,
                                        0.69314718055994529,
                                        0.24022650695910069,
@@ -133,6 +177,8 @@ template <> struct Constants<double> {
                                        4.4455382718708101e-10,
                                        2.5678435993488196e-11,
                                        1.3691488853904124e-12};
+    static constexpr double kPowerLog2[] = {1.4426950408889634};  // never used
+    static constexpr double kSteep = 0;
     // log2(m) = q (k0 + k1 q^2 + ...), q = (m - 1)/(m + 1): 2/((2k + 1) ln 2)
     static constexpr double kLog2[] = {2.8853900817779268,  0.96179669392597555, 0.57707801635558531,
                                        0.41219858311113239, 0.32059889797532522, 0.26230818925253880,
@@ -158,7 +204,7 @@ template <> struct Constants<double> {
 
 template <class T> inline Vec<T> exp2(Vec<T> x) {
     using C = Constants<T>;
-    x = x < C::kLeast ? Vec<T>{} + C::kLeast : x;
+    x = at_least<T>(x, C::kLeast);
     const Vec<T> shifted = x + C::kRound;
     const Vec<T> power = polynomial(C::kExp2, x - (shifted - C::kRound));
     return (Vec<T>)((IntVec<T>)power + ((IntVec<T>)shifted << C::kMantissa));
@@ -186,6 +232,10 @@ template <class T> struct Settings {
     int64_t n_elements, n_radial, n_shells, n_angles, n_features;
     T radial_cutoff, angular_cutoff, radial_k, angular_k, zeta;  // k: exp(-eta x^2) = exp2(k x^2)
     std::vector<T> radial_shift, shell_shift, half_cosine, half_sine;
+    bool even = false;          // shells at equal steps, by recurrence from the middle one
+    T shell_step = 0;           // exp2(shell_step x) is the ratio of neighbouring Gaussians, without
+    std::vector<T> shell_ratio; // the constant factors kept here
+    bool steep = false;         // zeta so great that powers need no full logarithm
 
     explicit Settings(const Spec &spec)
         : n_elements(spec.n_elements), n_radial(spec.n_radial), n_shells(spec.n_shells), n_angles(spec.n_angles),
@@ -198,6 +248,26 @@ template <class T> struct Settings {
             half_cosine.push_back(T(0.5 * __builtin_cos(spec.angle_shifts[z])));
             half_sine.push_back(T(0.5 * __builtin_sin(spec.angle_shifts[z])));
         }
+        if constexpr (sizeof(T) == sizeof(float)) steep = spec.zeta >= Constants<T>::kSteep;
+        space_shells(spec);
+    }
+
+  private:
+    void space_shells(const Spec &spec) {
+        if (n_shells < 3) return;
+        const int64_t middle = n_shells / 2;
+        const double *shift = spec.shell_shifts;
+        const double step = (shift[n_shells - 1] - shift[0]) / double(n_shells - 1);
+        const double k = spec.angular_eta * kLog2OfE, most = -Constants<T>::kLeast;
+        const double reach = std::max(std::abs(shift[middle]), std::abs(spec.angular_cutoff - shift[middle]));
+        even = k * reach * reach < most && 2 * k * std::abs(step) * reach < most &&
+               k * step * step * double(middle * middle) < most;
+        for (int64_t a = 0; a < n_shells; ++a) {
+            const double x = step * double(a - middle);
+            even = even && std::abs(shift[a] - shift[middle] - x) < 8 * std::numeric_limits<T>::epsilon();
+            shell_ratio.push_back(T(std::exp2(-k * x * x)));
+        }
+        shell_step = T(2 * k * step);
     }
 };
 
@@ -264,7 +334,7 @@ template <class T> struct Neighbours {
         for (int64_t i = 0; i < n; i += L) {
             const Vec<T> vx = load(x + i), vy = load(y + i), vz = load(z + i);
             Vec<T> length = square_root<T>(vx * vx + vy * vy + vz * vz);
-            length = length < T(kShortest) ? Vec<T>{} + T(kShortest) : length;
+            length = at_least<T>(length, T(kShortest));
             const Vec<T> inverse = T(1) / length;
             const Vec<T> phase = length * over_cutoff - T(0.5);  // fc = 1/2 - 1/2 sin(pi (r/Rc - 1/2))
             const Vec<T> sine = phase * polynomial(C::kSine, phase * phase);
@@ -285,6 +355,7 @@ template <class T, int kShells, int kAngles> class Worker {
     static constexpr int L = kLanes<T>;
     static constexpr int kChunk = 8;  // vectors of triples handled together
     using V = Vec<T>;
+    using Lane = typename Bits<T>::type;
 
   public:
     Worker(const Settings<T> &settings, const Graph &graph, int32_t task, int64_t n_vectors)
@@ -336,16 +407,18 @@ template <class T, int kShells, int kAngles> class Worker {
     // ------------------------------------------------------------ radial
 
     void values_radial(T *out) {
+        V *total = vectors(totals_, s_.n_radial + L);
         for (int64_t e = 0; e < s_.n_elements; ++e) {
             const int64_t begin = radial_.first[e], end = begin + radial_.count[e];
             for (int64_t shell = 0; shell < s_.n_radial; ++shell) {
-                V total{};
+                total[shell] = V{};
                 for (int64_t i = begin; i < end; i += L) {
                     const V x = load(radial_.r + i) - s_.radial_shift[shell];
-                    total += load(radial_.cut + i) * exp2<T>(s_.radial_k * x * x);
+                    total[shell] += load(radial_.cut + i) * exp2<T>(s_.radial_k * x * x);
                 }
-                *out++ = T(0.25) * sum<T>(total);
+                total[shell] *= T(0.25);
             }
+            sums<T>(total, s_.n_radial, out + e * s_.n_radial);
         }
     }
 
@@ -379,7 +452,7 @@ template <class T, int kShells, int kAngles> class Worker {
 
     void push_radial(const T *in, int64_t stride, T *out, int64_t rows) {
         V *slope = vectors(slopes_, s_.n_radial);
-        V *total = vectors(totals_, n_vectors_ * s_.n_radial);
+        V *total = vectors(totals_, n_vectors_ * s_.n_radial + L);
         for (int64_t e = 0; e < s_.n_elements; ++e) {
             const int64_t begin = radial_.first[e], end = begin + radial_.count[e];
             for (int64_t k = 0; k < n_vectors_ * s_.n_radial; ++k) total[k] = V{};
@@ -397,8 +470,7 @@ template <class T, int kShells, int kAngles> class Worker {
                 }
             }
             for (int64_t m = 0; m < n_vectors_; ++m)
-                for (int64_t shell = 0; shell < s_.n_radial; ++shell)
-                    out[m * rows + e * s_.n_radial + shell] = sum<T>(total[m * s_.n_radial + shell]);
+                sums<T>(total + m * s_.n_radial, s_.n_radial, out + m * rows + e * s_.n_radial);
         }
     }
 
@@ -450,52 +522,109 @@ template <class T, int kShells, int kAngles> class Worker {
 
     // G_a, and with a derivative dG_a/d(mean distance), of one vector of triples.
     template <bool kSlope> void shells(V distance, V *value, V *slope) const {
-        const T factor = T(2 / kLog2OfE) * s_.angular_k;
-        for (int64_t a = 0; a < n_shells(); ++a) {
-            const V x = distance - s_.shell_shift[a];
-            value[a] = exp2<T>(s_.angular_k * x * x);
-            if (kSlope) slope[a] = factor * x * value[a];
+        if (s_.even) {
+            even_shells(distance, value);
+        } else {
+            for (int64_t a = 0; a < n_shells(); ++a) {
+                const V x = distance - s_.shell_shift[a];
+                value[a] = exp2<T>(s_.angular_k * x * x);
+            }
         }
+        if (!kSlope) return;
+        const T factor = T(2 / kLog2OfE) * s_.angular_k;
+        for (int64_t a = 0; a < n_shells(); ++a) slope[a] = factor * (distance - s_.shell_shift[a]) * value[a];
+    }
+
+    // exp(-eta (x - m d)^2) = exp(-eta x^2) exp(2 eta d x)^m exp(-eta d^2 m^2) with x from the middle shell.
+    void even_shells(V distance, V *value) const {
+        const int64_t middle = n_shells() / 2;
+        const V x = distance - s_.shell_shift[middle], up = exp2<T>(s_.shell_step * x);
+        const V down = exp2<T>(-s_.shell_step * x);
+        V running = value[middle] = exp2<T>(s_.angular_k * x * x);
+        for (int64_t a = middle + 1; a < n_shells(); ++a) value[a] = (running *= up) * s_.shell_ratio[a];
+        running = value[middle];
+        for (int64_t a = middle - 1; a >= 0; --a) value[a] = (running *= down) * s_.shell_ratio[a];
     }
 
     // Z_z, and with a derivative dZ_z/dc, of one vector of triples.
     template <bool kSlope> void angles(V cosine, V *value, V *slope) const {
         const V sine = square_root<T>(T(1) - cosine * cosine);
         V ratio{};
-        if (kSlope) ratio = cosine / sine;
-        for (int64_t z = 0; z < n_angles(); ++z) {
-            V x = T(0.5) + s_.half_cosine[z] * cosine + s_.half_sine[z] * sine;
-            x = x < T(1e-12) ? V{} + T(1e-12) : x;
-            if (kSlope) {
-                const V power = exp2<T>((s_.zeta - 1) * log2<T>(x));
-                value[z] = power * x;
-                slope[z] = power * (s_.zeta * (s_.half_cosine[z] - ratio * s_.half_sine[z]));
-            } else {
-                value[z] = exp2<T>(s_.zeta * log2<T>(x));
+        if (kSlope) ratio = s_.zeta * (cosine / sine);
+        const T exponent = kSlope ? s_.zeta - 1 : s_.zeta;
+        if (s_.steep) {
+            for (int64_t z = 0; z < n_angles(); ++z)
+                value[z] = steep_power(s_.half_cosine[z] * cosine + (s_.half_sine[z] * sine - T(0.5)), exponent);
+        } else {
+            for (int64_t z = 0; z < n_angles(); ++z) {
+                const V x = T(0.5) + s_.half_cosine[z] * cosine + s_.half_sine[z] * sine;
+                value[z] = exp2<T>(exponent * log2<T>(at_least<T>(x, T(1e-12))));
             }
         }
-    }
-
-    // total[a][z] += sum over n of left[n][a] right[n][z], in tiles held in registers.
-    void accumulate(const V *left, const V *right, int64_t n, V *total) const {
-        if constexpr (kShells % 4 == 0 && kAngles % 4 == 0 && kShells && kAngles) {
-            for (int a = 0; a < kShells; a += 4)
-                for (int z = 0; z < kAngles; z += 4) tile<4, 4>(left + a, right + z, n, total + a * kAngles + z);
-        } else {
-            for (int64_t a = 0; a < n_shells(); ++a)
-                for (int64_t z = 0; z < n_angles(); ++z) tile<1, 1>(left + a, right + z, n, total + a * n_angles() + z);
+        if (!kSlope) return;
+        for (int64_t z = 0; z < n_angles(); ++z) {
+            slope[z] = value[z] * (s_.zeta * s_.half_cosine[z] - ratio * s_.half_sine[z]);
+            value[z] *= T(0.5) + s_.half_cosine[z] * cosine + s_.half_sine[z] * sine;
         }
     }
 
-    template <int A, int Z> void tile(const V *left, const V *right, int64_t n, V *total) const {
+    // (1 + t)^exponent
+    static V steep_power(V t, T exponent) {
+        return exp2<T>(exponent * t * polynomial(Constants<T>::kPowerLog2, t));
+    }
+
+    // total[a][z] += sum over i of shell[i][a] angle[i][z], in tiles held in registers.
+    void accumulate(const V *shell, const V *angle, int64_t n, V *total) const {
+        if (n_shells() % 4 == 0 && n_angles() % 4 == 0) {
+            for (int64_t a = 0; a < n_shells(); a += 4)
+                for (int64_t z = 0; z < n_angles(); z += 4)
+                    tile<4, 4>(shell + a, angle + z, n, total + a * n_angles() + z);
+        } else {
+            for (int64_t a = 0; a < n_shells(); ++a)
+                for (int64_t z = 0; z < n_angles(); ++z) tile<1, 1>(shell + a, angle + z, n, total + a * n_angles() + z);
+        }
+    }
+
+    template <int A, int Z> void tile(const V *shell, const V *angle, int64_t n, V *total) const {
         V part[A][Z];
-        for (int a = 0; a < A; ++a)
-            for (int z = 0; z < Z; ++z) part[a][z] = total[a * n_angles() + z];
-        for (int64_t i = 0; i < n; ++i, left += n_shells(), right += n_angles())
-            for (int a = 0; a < A; ++a)
-                for (int z = 0; z < Z; ++z) part[a][z] += left[a] * right[z];
-        for (int a = 0; a < A; ++a)
-            for (int z = 0; z < Z; ++z) total[a * n_angles() + z] = part[a][z];
+        SMELTER_UNROLL for (int a = 0; a < A; ++a)
+            SMELTER_UNROLL for (int z = 0; z < Z; ++z) part[a][z] = total[a * n_angles() + z];
+        for (int64_t i = 0; i < n; ++i, shell += n_shells(), angle += n_angles())
+            SMELTER_UNROLL for (int a = 0; a < A; ++a)
+                SMELTER_UNROLL for (int z = 0; z < Z; ++z) part[a][z] += shell[a] * angle[z];
+        SMELTER_UNROLL for (int a = 0; a < A; ++a)
+            SMELTER_UNROLL for (int z = 0; z < Z; ++z) total[a * n_angles() + z] = part[a][z];
+    }
+
+    // The same for the change of the terms along one tangent: of the weight, of the weighted distance and cosine.
+    void accumulate_change(const V *shell, const V *angle, const T *change, int64_t padded, int64_t n, V *total) const {
+        if (n_shells() % 2 == 0 && n_angles() % 8 == 0) {
+            for (int64_t a = 0; a < n_shells(); a += 2)
+                for (int64_t z = 0; z < n_angles(); z += 8)
+                    tile_change<2, 8>(shell + a, angle + z, change, padded, n, total + a * n_angles() + z);
+        } else {
+            for (int64_t a = 0; a < n_shells(); ++a)
+                for (int64_t z = 0; z < n_angles(); ++z)
+                    tile_change<1, 1>(shell + a, angle + z, change, padded, n, total + a * n_angles() + z);
+        }
+    }
+
+    template <int A, int Z>
+    void tile_change(const V *shell, const V *angle, const T *change, int64_t padded, int64_t n, V *total) const {
+        V part[A][Z];
+        SMELTER_UNROLL for (int a = 0; a < A; ++a)
+            SMELTER_UNROLL for (int z = 0; z < Z; ++z) part[a][z] = total[a * n_angles() + z];
+        for (int64_t i = 0; i < n; ++i, shell += 2 * n_shells(), angle += 2 * n_angles()) {
+            const V weight = load(change + i * L), distance = load(change + padded + i * L);
+            const V cosine = load(change + 2 * padded + i * L);
+            SMELTER_UNROLL for (int a = 0; a < A; ++a) {
+                const V by_value = weight * shell[a] + distance * shell[n_shells() + a], by_slope = cosine * shell[a];
+                SMELTER_UNROLL for (int z = 0; z < Z; ++z)
+                    part[a][z] += by_value * angle[z] + by_slope * angle[n_angles() + z];
+            }
+        }
+        SMELTER_UNROLL for (int a = 0; a < A; ++a)
+            SMELTER_UNROLL for (int z = 0; z < Z; ++z) total[a * n_angles() + z] = part[a][z];
     }
 
     template <class Block> void for_element_pairs(Block block) {
@@ -509,7 +638,7 @@ template <class T, int kShells, int kAngles> class Worker {
     void values_angular(T *out) {
         const int64_t n_terms = n_shells() * n_angles();
         V *shell = vectors(shells_, kChunk * n_shells()), *angle = vectors(angles_, kChunk * n_angles());
-        V *total = vectors(totals_, n_terms);
+        V *total = vectors(totals_, n_terms + L);
         for_element_pairs([&](int64_t p, int64_t q, int64_t feature) {
             const int64_t n = pack_triples(p, q);
             for (int64_t k = 0; k < n_terms; ++k) total[k] = V{};
@@ -523,7 +652,7 @@ template <class T, int kShells, int kAngles> class Worker {
                 }
                 accumulate(shell, angle, i, total);
             }
-            for (int64_t k = 0; k < n_terms; ++k) out[feature + k] = sum<T>(total[k]);
+            sums<T>(total, n_terms, out + feature);
         });
     }
 
@@ -533,7 +662,7 @@ template <class T, int kShells, int kAngles> class Worker {
         V *shell = vectors(shells_, 2 * n_shells()), *angle = vectors(angles_, 2 * n_angles());
         for_element_pairs([&](int64_t p, int64_t q, int64_t feature) {
             const int64_t n = pack_triples(p, q), padded = n + 2 * L;
-            T *by_weight = buffers_[3].reserve(size_t(3 * n_vectors_ * padded));
+            T *by_weight = buffers_[3].reserve(size_t(3 * n_vectors_ * padded + L)) + L;
             for (int64_t t = 0; t < n; t += L) {
                 shells<true>(load(distance_ + t), shell, shell + n_shells());
                 angles<true>(load(cosine_ + t), angle, angle + n_angles());
@@ -569,25 +698,34 @@ template <class T, int kShells, int kAngles> class Worker {
 
     void pull_rows(int64_t p, int64_t q, const T *by_weight, int64_t padded, T *out) {
         const Neighbours<T> &a = angular_;
-        const T *by_distance = by_weight + padded, *by_cosine = by_distance + padded;
         T *memory = buffers_[4].reserve(size_t(4 * (a.n + L)));
         std::memset(memory, 0, size_t(4 * (a.n + L)) * sizeof(T));
         T *gr = memory, *gx = gr + a.n + L, *gy = gx + a.n + L, *gz = gy + a.n + L;
+        const int64_t n_rows = a.count[p], row_stride = n_rows + L;
+        V *row = vectors(totals_, 4 * row_stride) - a.first[p];
         for_rows(p, q, [&](int64_t j, int64_t k, int64_t end, int64_t t) {
             V r{}, x{}, y{}, z{};
-            for (; k < end; k += L, t += L) {
-                const IntVec<T> inside = lane_index() < typename Bits<T>::type(end - k);
-                const V w = inside ? load(by_weight + t) : V{}, d = inside ? load(by_distance + t) : V{};
-                const V c = inside ? load(by_cosine + t) : V{};
-                r += d + w * a.slope[j] * load(a.cut + k);
-                x += c * load(a.x + k), y += c * load(a.y + k), z += c * load(a.z + k);
-                store<T>(gr + k, load(gr + k) + d + w * a.cut[j] * load(a.slope + k));
-                store<T>(gx + k, load(gx + k) + c * a.x[j]);
-                store<T>(gy + k, load(gy + k) + c * a.y[j]);
-                store<T>(gz + k, load(gz + k) + c * a.z[j]);
+            for (int64_t i = k / L * L; i < end; i += L) {  // whole vectors of neighbours, those from k to end count
+                const IntVec<T> lane = lane_index() + Lane(i);
+                const IntVec<T> inside = (lane >= Lane(k)) & (lane < Lane(end));
+                const T *at = by_weight + t + (i - k);
+                const V w = inside ? load(at) : V{}, d = inside ? load(at + padded) : V{};
+                const V c = inside ? load(at + 2 * padded) : V{};
+                r += d + w * a.slope[j] * load(a.cut + i);
+                x += c * load(a.x + i), y += c * load(a.y + i), z += c * load(a.z + i);
+                store<T>(gr + i, load(gr + i) + d + w * a.cut[j] * load(a.slope + i));
+                store<T>(gx + i, load(gx + i) + c * a.x[j]);
+                store<T>(gy + i, load(gy + i) + c * a.y[j]);
+                store<T>(gz + i, load(gz + i) + c * a.z[j]);
             }
-            gr[j] += sum<T>(r), gx[j] += sum<T>(x), gy[j] += sum<T>(y), gz[j] += sum<T>(z);
+            row[j] = r, row[j + row_stride] = x, row[j + 2 * row_stride] = y, row[j + 3 * row_stride] = z;
         });
+        T *row_sum = squared_.reserve(size_t(n_rows));
+        for (T *column : {gr, gx, gy, gz}) {
+            sums<T>(row + a.first[p], n_rows, row_sum);
+            for (int64_t j = 0; j < n_rows; ++j) column[a.first[p] + j] += row_sum[j];
+            row += row_stride;
+        }
         for (int64_t e = p;; e = q) {
             const int64_t end = a.first[e] + a.count[e];
             for (int64_t i = a.first[e]; i < end; i += L) {
@@ -608,35 +746,25 @@ template <class T, int kShells, int kAngles> class Worker {
 
     void push_angular(const T *in, int64_t stride, T *out, int64_t rows) {
         const int64_t n_terms = n_shells() * n_angles();
-        V *shell = vectors(shells_, 2 * n_shells()), *angle = vectors(angles_, 2 * kChunk * n_angles());
-        V *change = vectors(changes_, n_vectors_ * 2 * kChunk * n_shells());
-        V *total = vectors(totals_, n_vectors_ * n_terms);
+        V *shell = vectors(shells_, 2 * kChunk * n_shells()), *angle = vectors(angles_, 2 * kChunk * n_angles());
+        V *total = vectors(totals_, n_vectors_ * n_terms + L);
         tangents(in, stride);
         for_element_pairs([&](int64_t p, int64_t q, int64_t feature) {
             const int64_t n = pack_triples(p, q), padded = n + 2 * L;
-            const T *triple_tangent = pack_tangents(p, q, padded);
+            const T *changes = pack_changes(p, q, padded);
             for (int64_t k = 0; k < n_vectors_ * n_terms; ++k) total[k] = V{};
             for (int64_t t = 0; t < n; t += kChunk * L) {
                 int64_t i = 0;
                 for (; i < kChunk && t + i * L < n; ++i) {
-                    const int64_t at = t + i * L;
-                    shells<true>(load(distance_ + at), shell, shell + n_shells());
-                    angles<true>(load(cosine_ + at), angle + 2 * i * n_angles(), angle + (2 * i + 1) * n_angles());
-                    for (int64_t m = 0; m < n_vectors_; ++m) {
-                        const T *tangent = triple_tangent + 3 * m * padded + at;
-                        const V dw = load(tangent), wd = load(tangent + padded), wc = load(tangent + 2 * padded);
-                        V *to = change + (m * kChunk + i) * 2 * n_shells();
-                        for (int64_t a = 0; a < n_shells(); ++a) {
-                            to[a] = dw * shell[a] + wd * shell[n_shells() + a];
-                            to[n_shells() + a] = wc * shell[a];
-                        }
-                    }
+                    V *g = shell + 2 * i * n_shells(), *f = angle + 2 * i * n_angles();
+                    shells<true>(load(distance_ + t + i * L), g, g + n_shells());
+                    angles<true>(load(cosine_ + t + i * L), f, f + n_angles());
                 }
                 for (int64_t m = 0; m < n_vectors_; ++m)
-                    accumulate(change + m * kChunk * 2 * n_shells(), angle, 2 * i, total + m * n_terms);
+                    accumulate_change(shell, angle, changes + 3 * m * padded + t, padded, i, total + m * n_terms);
             }
             for (int64_t m = 0; m < n_vectors_; ++m)
-                for (int64_t k = 0; k < n_terms; ++k) out[m * rows + feature + k] = sum<T>(total[m * n_terms + k]);
+                sums<T>(total + m * n_terms, n_terms, out + m * rows + feature);
         });
     }
 
@@ -659,7 +787,7 @@ template <class T, int kShells, int kAngles> class Worker {
     }
 
     // For each tangent: change of the weight, and weight times change of mean distance and of cosine, packed.
-    const T *pack_tangents(int64_t p, int64_t q, int64_t padded) {
+    const T *pack_changes(int64_t p, int64_t q, int64_t padded) {
         const Neighbours<T> &a = angular_;
         T *packed = buffers_[3].reserve(size_t(3 * n_vectors_ * padded));
         for (int64_t m = 0; m < n_vectors_; ++m) {
@@ -689,7 +817,7 @@ template <class T, int kShells, int kAngles> class Worker {
     Neighbours<T> radial_, angular_;
     std::vector<int64_t> species_;
     T *cosine_ = nullptr, *distance_ = nullptr, *weight_ = nullptr;
-    Buffer<T> squared_, slopes_, totals_, shells_, angles_, changes_, buffers_[5];
+    Buffer<T> squared_, slopes_, totals_, shells_, angles_, buffers_[5];
 };
 
 // ---------------------------------------------------------------- threads and entry points
