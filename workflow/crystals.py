@@ -20,8 +20,9 @@ from scipy.optimize import minimize_scalar
 from workflow.crystal_cells import ALLOYS, STRUCTURES, Structure, typical_volume_ang3
 
 _SCAN = np.geomspace(0.62, 1.6, 25)
-_FIT = np.linspace(0.96, 1.04, 9)
+_FITS = (np.linspace(0.96, 1.04, 9), np.linspace(0.99, 1.01, 9))
 _C_OVER_A_PASSES = 2
+_MOST_WINDOWS = 12
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Crystal:
     above_lowest_mev
         Energy per atom above the lowest crystal of the same table; for compounds, the formation energy.
     bulk_modulus_gpa
-        From a third-order Birch-Murnaghan fit over ±4 % of volume, at fixed c/a.
+        From a third-order Birch-Murnaghan fit over ±1 % of volume, at fixed c/a.
     remark
         What is wrong with it, or empty.
     """
@@ -196,30 +197,46 @@ def _deepest_minimum(volumes: NDArray[np.float64], energies: Sequence[float]) ->
 def _fit(energy: Callable[[float], float], centre_ang3: float) -> tuple[float, float]:
     """Return the equilibrium volume, Å³, and bulk modulus, GPa, near ``centre_ang3``.
 
+    A fit over ±4 % of volume finds the place on a surface that may be rough, one over ±1 % the curvature.
+    """
+    volume, bulk_modulus = centre_ang3, math.nan
+    for window in _FITS:
+        volume, bulk_modulus = _fit_in_window(energy, volume, window)
+    return volume, bulk_modulus
+
+
+def _fit_in_window(
+    energy: Callable[[float], float], centre_ang3: float, window: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Return volume and bulk modulus at the minimum, moving the window until that lies inside.
+
     Birch-Murnaghan to third order: the energy is a cubic in x = V^(-2/3); at its minimum
     B = (4/9) V^(-7/3) d²E/dx².
     """
-    for _ in range(6):
-        volumes = centre_ang3 * _FIT
+    for _ in range(_MOST_WINDOWS):
+        volumes = centre_ang3 * window
         energies = np.array([energy(float(v)) for v in volumes])
         if not np.isfinite(energies).all():
             raise _NoEquilibriumError(f"no finite energies near {centre_ang3:.1f} Å³")
         scale = centre_ang3 ** (-2.0 / 3.0)
         cubic = np.polynomial.Polynomial.fit(volumes ** (-2.0 / 3.0) / scale, energies, 3).convert()
-        roots = np.asarray(cubic.deriv().roots(), dtype=np.complex128)
-        minima = [
-            float(x.real)
-            for x in roots
-            if abs(x.imag) < 1e-12 and cubic.deriv(2)(x.real) > 0 and 0.5 < x.real < 2.0
-        ]
-        if minima:
-            x = min(minima, key=lambda x: abs(x - 1.0))
-            volume = float((x * scale) ** -1.5)
-            if volumes[1] <= volume <= volumes[-2]:
-                curvature = float(cubic.deriv(2)(x)) / scale**2
-                return volume, 4.0 / 9.0 * volume ** (-7.0 / 3.0) * curvature / GPa
+        x = _minimum_near_one(cubic)
+        volume = float((x * scale) ** -1.5) if x is not None else math.nan
+        if x is not None and volumes[1] <= volume <= volumes[-2]:
+            curvature = float(cubic.deriv(2)(x)) / scale**2
+            return volume, 4.0 / 9.0 * volume ** (-7.0 / 3.0) * curvature / GPa
         centre_ang3 = float(volumes[int(np.argmin(energies))])
     raise _NoEquilibriumError(f"no smooth minimum near {centre_ang3:.1f} Å³")
+
+
+def _minimum_near_one(cubic: np.polynomial.Polynomial) -> float | None:
+    roots = np.asarray(cubic.deriv().roots(), dtype=np.complex128)
+    minima = [
+        float(root.real)
+        for root in roots
+        if abs(root.imag) < 1e-12 and cubic.deriv(2)(root.real) > 0 and 0.5 < root.real < 2.0
+    ]
+    return min(minima, key=lambda x: abs(x - 1.0), default=None)
 
 
 def _best_ratio(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -12,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from workflow.properties import Crystals
+from workflow.crystals import Crystal
+from workflow.properties import Crystals, Curves
 from workflow.rounds import RoundRow
 from workflow.survival import Survival
 
@@ -178,41 +180,55 @@ def time_spent(roles: Mapping[str, tuple[float, float, float]]) -> str:
 
 
 def cold_curves(crystals: Crystals) -> str:
-    """Draw energies against volume: lines and bands by the ensemble, points by the label source."""
+    """Draw energies against volume: lines and bands by the ensemble, points by the label source.
+
+    Each is drawn above its own energy of the crystal that is lowest by the label source, or by the ensemble
+    where there is none; on the right the lowest crystals from near.
+    """
     with mpl.rc_context(_STYLE):
-        figure, (ax,) = _panels(1, 4.2)
-        zero = min(row.energy_ev for row in (crystals.source or crystals.ensemble) if row.found)
-        for curves in crystals.curves:
-            colour, ensemble = STRUCTURE_COLOURS[curves.structure], curves.ensemble
-            energy = ensemble.energies_ev - zero
-            ax.plot(ensemble.volumes_ang3, energy, color=colour, linewidth=1.8, label=curves.structure)
-            band = np.nan_to_num(ensemble.spreads_ev)
-            ax.fill_between(
-                ensemble.volumes_ang3, energy - band, energy + band, color=colour, alpha=0.18, linewidth=0
-            )
-            if curves.source is not None:
-                ax.plot(
-                    curves.source.volumes_ang3[::2],
-                    curves.source.energies_ev[::2] - zero,
-                    color=colour,
-                    linestyle="",
-                    marker="o",
-                    markersize=3.5,
-                    markerfacecolor="white",
-                )
-        ax.set_ylim(*_window(crystals, zero))
-        ax.set(xlabel="volume per atom, Å³", ylabel="energy above the lowest, eV/atom")
-        ax.legend(ncols=5, loc="upper center")
+        figure = Figure(figsize=(9.0, 4.0), layout="constrained")
+        far, near = figure.subplots(1, 2, width_ratios=(1.35, 1.0))
+        lowest = _lowest(crystals.source or crystals.ensemble)
+        of_ensemble, of_source = _energy_of(crystals.ensemble, lowest), _energy_of(crystals.source, lowest)
+        for ax in (far, near):
+            ax.set_axisbelow(True)
+            for curves in crystals.curves:
+                _draw_curves(ax, curves, of_ensemble, of_source)
+            ax.set_xlabel("volume per atom, Å³")
+        heights = sorted(row.above_lowest_mev for row in crystals.source or crystals.ensemble if row.found)
+        volume = next(r.volume_ang3 for r in crystals.source or crystals.ensemble if r.structure == lowest)
+        top = max(heights[-1] / 1000.0, 0.05)
+        far.set(ylabel=f"energy above {lowest}, eV/atom", ylim=(-0.12 * top, 1.7 * top))
+        zoom = max(2.0 * heights[min(2, len(heights) - 1)] / 1000.0, 0.03)
+        near.set(xlim=(0.86 * volume, 1.18 * volume), ylim=(-0.25 * zoom, 1.15 * zoom))
+        far.legend(ncols=3, loc="upper center")
     return _svg(figure)
 
 
-def _window(crystals: Crystals, zero: float) -> tuple[float, float]:
-    """Energies worth showing: from the lowest crystal to a little above the highest."""
-    rows = [row for row in (*crystals.source, *crystals.ensemble) if row.found]
-    reference = [row.energy_ev - zero for row in (crystals.source or crystals.ensemble) if row.found]
-    height = max(max(reference), 0.05)
-    lowest = max(min(row.energy_ev - zero for row in rows), -height)
-    return lowest - 0.12 * height, 1.6 * height
+def _draw_curves(ax: Axes, curves: Curves, of_ensemble: float, of_source: float) -> None:
+    colour, ensemble, source = STRUCTURE_COLOURS[curves.structure], curves.ensemble, curves.source
+    energy, band = ensemble.energies_ev - of_ensemble, np.nan_to_num(ensemble.spreads_ev)
+    ax.plot(ensemble.volumes_ang3, energy, color=colour, linewidth=1.8, label=curves.structure)
+    shade: dict[str, Any] = {"color": colour, "alpha": 0.18, "linewidth": 0}
+    ax.fill_between(ensemble.volumes_ang3, energy - band, energy + band, **shade)
+    if source is not None:
+        points: dict[str, Any] = {
+            "linestyle": "",
+            "marker": "o",
+            "markersize": 3.5,
+            "markerfacecolor": "white",
+        }
+        ax.plot(source.volumes_ang3, source.energies_ev - of_source, color=colour, **points)
+
+
+def _lowest(rows: Sequence[Crystal]) -> str:
+    return min((row for row in rows if row.found), key=lambda row: row.energy_ev).structure
+
+
+def _energy_of(rows: Sequence[Crystal], structure: str) -> float:
+    """Return the energy of a crystal, or of the lowest where it was not found."""
+    found = {row.structure: row.energy_ev for row in rows if row.found}
+    return found.get(structure, min(found.values(), default=0.0))
 
 
 def _log_axis(ax: Axes, which: str) -> None:
