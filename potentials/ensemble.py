@@ -18,6 +18,9 @@ from potentials.kernels.select import KernelName, kernel_for
 from potentials.neighbours import NeighbourList
 from potentials.protocol import Prediction
 
+ATOMS_AT_ONCE = 256
+"""Atoms that pass the networks together on a CPU, so that layers stay in its cache."""
+
 
 @dataclass(frozen=True)
 class AniEnsemble:
@@ -107,22 +110,29 @@ class AniEnsemble:
         atomic, pair_gradients = self._energies_and_pair_gradients(descriptors, batch, member_forces)
         forces = forces_from_pairs(graph, pair_gradients)
         return Prediction(
-            member_energies=_frame_sums(atomic.double(), batch)
-            + _frame_sums(self.shift_ev[..., batch.species], batch),
+            member_energies=_frame_sums((atomic.double() + self._shift_of(batch)).mT, batch).mT,
             forces=forces.mean(dim=0),
             stress=stress_from_pairs(graph, pair_gradients.mean(dim=0), batch) if stress else None,
             member_forces=forces if member_forces else None,
         )
 
+    def _shift_of(self, batch: Batch) -> Tensor:
+        return self.shift_ev.index_select(-1, batch.species)
+
     def _energies_and_pair_gradients(
         self, descriptors: Descriptors, batch: Batch, member_forces: bool
     ) -> tuple[Tensor, Tensor]:
         """Return atomic energies by member, and dE/dvector: by member, or of the mean (one reverse pass)."""
+        values, species = descriptors.values, batch.species
+        step = len(species) if values.is_cuda else ATOMS_AT_ONCE
+        chunks = [(values[i : i + step], species[i : i + step]) for i in range(0, len(species), step)]
         if member_forces:
-            atomic, gradient = network.energies_and_gradient(self.networks, descriptors.values, batch.species)
-            return atomic, descriptors.vjp(gradient)
-        atomic, mean = network.energies_and_mean_gradient(self.networks, descriptors.values, batch.species)
-        return atomic, descriptors.vjp(mean[None])
+            parts = [network.energies_and_gradient(self.networks, v, s) for v, s in chunks]
+        else:
+            parts = [network.energies_and_mean_gradient(self.networks, v, s) for v, s in chunks]
+        atomic = torch.cat([energies for energies, _ in parts], dim=1)
+        gradient = torch.cat([slope for _, slope in parts], dim=-2)
+        return atomic, descriptors.vjp(gradient if member_forces else gradient[None])
 
     def _check(self, batch: Batch, neighbours: NeighbourList | None) -> None:
         if batch.positions.dtype != self.dtype:
@@ -139,9 +149,12 @@ class AniEnsemble:
 
 def forces_from_pairs(graph: PairGraph, pair_gradients: Tensor) -> Tensor:
     """Return forces from dE/dvector: shape (n, n_pairs, 3) to (n, n_atoms, 3)."""
-    forces = pair_gradients.new_zeros(pair_gradients.shape[0], graph.n_atoms, 3)
-    forces.index_add_(1, graph.centre, pair_gradients)
-    return forces.index_add_(1, graph.neighbour, pair_gradients, alpha=-1.0)
+    return torch.stack([_sums_at(graph, one) for one in pair_gradients])
+
+
+def _sums_at(graph: PairGraph, gradient: Tensor) -> Tensor:
+    zeros = gradient.new_zeros(graph.n_atoms, 3)  # index_add with a factor or in three dimensions is slow
+    return zeros.index_add(0, graph.centre, gradient) - zeros.index_add(0, graph.neighbour, gradient)
 
 
 def stress_from_pairs(graph: PairGraph, pair_gradient: Tensor, batch: Batch) -> Tensor:
@@ -149,14 +162,15 @@ def stress_from_pairs(graph: PairGraph, pair_gradient: Tensor, batch: Batch) -> 
 
     Positive under tension (ASE's sign); zero for frames that are not periodic in three directions.
     """
-    outer = graph.vector[:, :, None] * pair_gradient[:, None, :]
-    virial = outer.new_zeros(batch.n_frames, 3, 3).index_add_(0, batch.frame_index[graph.centre], outer)
+    outer = (graph.vector[:, :, None] * pair_gradient[:, None, :]).flatten(1)
+    atomic = outer.new_zeros(graph.n_atoms, 9).index_add_(0, graph.centre, outer)
+    virial = _frame_sums(atomic.double(), batch).reshape(-1, 3, 3).to(outer.dtype)
     volume = torch.linalg.det(batch.cells).abs()
     scale = torch.where(batch.pbc.all(dim=1), 1.0 / volume, torch.zeros_like(volume))
     return 0.5 * (virial + virial.mT) * scale[:, None, None]
 
 
 def _frame_sums(atomic: Tensor, batch: Batch) -> Tensor:
-    """Sum over the atoms of each frame: shape (..., n_atoms) to (..., n_frames)."""
-    sums = atomic.new_zeros(*atomic.shape[:-1], batch.n_frames)
-    return sums.index_add_(-1, batch.frame_index, atomic)
+    """Sum over the atoms of each frame: shape (n_atoms, ...) to (n_frames, ...)."""
+    zeros = atomic.new_zeros(batch.n_frames, *atomic.shape[1:])
+    return zeros.index_add(0, batch.frame_index, atomic)

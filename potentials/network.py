@@ -174,10 +174,8 @@ def _forward(networks: MemberNetworks, element: int, values: Tensor) -> tuple[Te
     slopes = []
     hidden = values
     for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
-        z = _affine(hidden, weight, bias)
-        slope = torch.exp(z.clamp(max=0.0) / networks.celu_alpha)
-        hidden = z.clamp(min=0.0) + networks.celu_alpha * (slope - 1.0)
-        slopes.append(slope)
+        hidden = torch.celu(_affine(hidden, weight, bias), networks.celu_alpha)
+        slopes.append((hidden / networks.celu_alpha + 1.0).clamp(max=1.0))
     return _affine(hidden, weights[-1], biases[-1])[..., 0], slopes
 
 
