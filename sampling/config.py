@@ -143,7 +143,12 @@ class DynamicsConfig(_Settings):
 
 
 class ThresholdConfig(_Settings):
-    """When a trajectory is stopped. Disagreements are stated as the error they stand for."""
+    """When a trajectory is stopped. Disagreements are stated as the error they stand for.
+
+    For scale: on trajectories of random aluminium cells (58-1,400 K) the raw spread of the published ANI-Al
+    ensemble was 4-12 meV/√atom, 0.01-0.03 eV/Å (mean) and 0.01-0.05 eV/Å (largest); on the cells they
+    started from, 5-21 meV/√atom, 0.05-0.06 and 0.11-0.19 eV/Å.
+    """
 
     max_energy_error_mev_per_sqrt_atom: PositiveFloat = 40.0
     """Largest expected error of the energy divided by the root of the number of atoms, meV."""

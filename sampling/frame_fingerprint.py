@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from ase import Atoms
-from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
+
+from potentials.batch import Batch
+from potentials.neighbours import NeighbourList
 
 _REACH_ANG = 6.0
 _N_SHELLS = 24
@@ -26,8 +29,9 @@ def frame_fingerprint(frame: Atoms, elements: Sequence[str]) -> NDArray[np.float
         Shape (2 × n_elements² × 24,).
     """
     n_elements = len(elements)
-    species = np.array([elements.index(symbol) for symbol in frame.get_chemical_symbols()])
-    i, j, distances = neighbor_list("ijd", frame, _REACH_ANG)
+    graph = NeighbourList(_REACH_ANG).graph(Batch.from_frames([frame], elements, dtype=torch.float64))
+    species, i, j = graph.species.numpy(), graph.centre.numpy(), graph.neighbour.numpy()
+    distances = np.minimum(graph.vector.norm(dim=1).numpy(), _REACH_ANG)
     centres, width = np.linspace(_FIRST_SHELL_ANG, _REACH_ANG, _N_SHELLS, retstep=True)
     fade = 0.5 * (1 + np.cos(np.pi * distances / _REACH_ANG))
     shells = fade[:, None] * np.exp(-0.5 * ((distances[:, None] - centres) / width) ** 2)
