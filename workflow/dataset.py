@@ -413,7 +413,8 @@ class _SegmentReader:
         dtype, row = ROWS[name]
         out = np.zeros((n_rows, *row), dtype=dtype)
         try:
-            stored = zarr.open_array(LocalStore(self.folder / name, read_only=True), mode="r")
+            store = LocalStore(self.folder / name, read_only=True)
+            stored = zarr.open_array(store, mode="r", zarr_format=3)
             if (stored.dtype, stored.shape) != (out.dtype, out.shape):
                 raise TypeError(
                     f"{stored.dtype} of shape {stored.shape}, not {out.dtype} of shape {out.shape}"
