@@ -223,7 +223,11 @@ class DisagreementSelectorConfig(_Settings):
     """Which selector."""
 
     fingerprint_tolerance: NonNegativeFloat = 0.02
-    """Two frames are duplicates when their fingerprints differ relatively by less than this; 0 keeps all."""
+    """Two frames are duplicates when their fingerprints differ relatively by less than this; 0 keeps all.
+
+    For scale: frames of one 800 K trajectory differ by 0.02 after 20 fs and 0.04-0.05 after 100 fs; two
+    copies of a crystal with every atom displaced by 0.1 Å by 0.025; two disordered cells by 0.1 and more.
+    """
 
     rescore: bool = True
     """Drop candidates on which the newest ensemble agrees."""
