@@ -38,6 +38,8 @@ def main() -> None:
     if options.log:
         _send_output_to(options.log)
     threading.Thread(target=_watch, args=(os.environ[DRIVER_MARK],), name="tether", daemon=True).start()
+    # Parsl gives its processes titles if it can, which overwrites the environment, and the marks in it.
+    sys.modules["setproctitle"] = None  # type: ignore[assignment]
     sys.argv = [options.module, *options.arguments]
     runpy.run_module(options.module, run_name="__main__", alter_sys=True)
 

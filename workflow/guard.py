@@ -19,11 +19,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from site_configs.config import Role
 from site_configs.marks import WORKER_MARK, own_name, place
 from workflow.running import RunningTask
+
+if TYPE_CHECKING:
+    from site_configs.config import Role
 
 MAX_RESULT_BYTES = 64 * 2**20
 """Results above this are refused: every byte passes through the driver. Pass paths instead."""

@@ -79,7 +79,7 @@ def holder(directory: Path) -> Holder | None:
     content = None if path is None else _read(path)
     if path is None or content is None:
         return None
-    age_s = _age_s(path)
+    age_s = max(0.0, _now(path.parent) - content["heard"])
     is_here = content["place"] == place()
     return Holder(
         host=content["host"],
@@ -101,6 +101,7 @@ class CampaignLock:
         self._token = ""
         self._path: Path | None = None
         self._released = threading.Event()
+        """Ends the heartbeat."""
 
     def acquire(self) -> None:
         """Take the lock; one left by a dead driver, or by ourselves before ``execv``, is taken over.
@@ -117,13 +118,13 @@ class CampaignLock:
         self._make(path)
         if _newest(self._folder) != path:
             self._give_way(path)
-        _held.add(self._token)
         self._path = path
-        self._released.clear()
         for older in self._folder.glob("*.json"):
             if _number(older) < _number(path):
                 older.unlink(missing_ok=True)
-        threading.Thread(target=self._beat, args=(path,), name="heartbeat", daemon=True).start()
+        self._released = threading.Event()
+        arguments = (path, self._released)
+        threading.Thread(target=_beat, args=arguments, name="heartbeat", daemon=True).start()
 
     def check(self) -> None:
         """Return if the lock is still ours.
@@ -165,6 +166,7 @@ class CampaignLock:
     def _make(self, path: Path) -> None:
         """Make the lock's file, complete and only if there is none; a rival may have been faster."""
         self._token = secrets.token_hex(8)
+        _held.add(self._token)
         content = {
             "host": platform.node(),
             "process": own_name(),
@@ -181,6 +183,7 @@ class CampaignLock:
             temporary.unlink()
 
     def _give_way(self, path: Path) -> NoReturn:
+        _held.discard(self._token)
         if self._owns(path):
             path.unlink()
         self._refuse_if_held()
@@ -200,11 +203,6 @@ class CampaignLock:
         content = _read(path)
         return content is not None and content["token"] == self._token
 
-    def _beat(self, path: Path) -> None:
-        while not self._released.wait(HEARTBEAT_S):
-            with suppress(OSError):  # the file system is away, or the lock is lost: `check` finds out
-                os.utime(path)
-
     def __enter__(self) -> Self:
         self.acquire()
         return self
@@ -219,6 +217,12 @@ _held: set[str] = set()
 """Tokens of the locks this process holds; empty after ``execv``."""
 
 
+def _beat(path: Path, released: threading.Event) -> None:
+    while not released.wait(HEARTBEAT_S):
+        with suppress(OSError):  # the file system is away, or the lock is lost: `check` finds out
+            os.utime(path)
+
+
 def _newest(folder: Path) -> Path | None:
     return max(folder.glob("*.json"), key=_number, default=None)
 
@@ -228,20 +232,24 @@ def _number(path: Path | None) -> int:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return the content of a lock's file; ``None`` if it was given back or removed."""
+    """Return the content of a lock's file, and in ``heard`` its time of change.
+
+    ``None`` if the lock was given back or the file removed.
+    """
     try:
-        content: dict[str, Any] | None = json.loads(path.read_bytes() or b"null")
+        with path.open("rb") as file:
+            content: dict[str, Any] | None = json.loads(file.read() or b"null")
+            return content and {**content, "heard": os.fstat(file.fileno()).st_mtime}
     except FileNotFoundError:
         return None
-    return content
+    except ValueError:
+        raise CampaignRunningError(f"{path}: damaged; if no driver runs there, remove it") from None
 
 
-def _age_s(path: Path) -> float:
-    """Return how long ago the holder was heard of, by the file system's own clock where we may write."""
-    heard = path.stat().st_mtime
+def _now(folder: Path) -> float:
+    """Return the time by the file system's own clock; by ours where we may not write."""
     try:
-        with NamedTemporaryFile(dir=path.parent, prefix=".now-", suffix=".tmp") as probe:
-            now = os.fstat(probe.fileno()).st_mtime
+        with NamedTemporaryFile(dir=folder, prefix=".now-", suffix=".tmp") as probe:
+            return os.fstat(probe.fileno()).st_mtime
     except OSError:
-        now = time.time()
-    return max(0.0, now - heard)
+        return time.time()

@@ -154,10 +154,9 @@ class ParslPool:
         """See `Pool.check`."""
         if self._closed:
             raise PoolBrokenError("the pool is closed")
-        for watch in self._watches.values():
-            problem = watch.problem()
-            if problem is not None:
-                raise PoolBrokenError(f"{problem}; logs in {self._logs}")
+        problems = [watch.problem() for watch in self._watches.values()]
+        if any(problems):
+            raise PoolBrokenError(f"{'; '.join(filter(None, problems))}; logs in {self._logs}")
 
     def close(self) -> None:
         """See `Pool.close`."""
