@@ -25,7 +25,7 @@ from zarr.storage import LocalStore
 
 from workflow import manifest as manifests
 from workflow.files import sync_directory, sync_tree, temporary_sibling
-from workflow.label_arrays import PER_ATOM, ROWS, LabelArrays, find_fault, hex_ids
+from workflow.label_arrays import PER_ATOM, ROWS, LabelArrays, find_fault, hex_ids, is_id
 from workflow.manifest import SEGMENTS, DatasetDamagedError, DatasetError, Manifest, SegmentEntry
 from workflow.spool import LabelRecord
 
@@ -294,7 +294,9 @@ class Dataset:
             raise DatasetError(
                 f"{self.root}: label {record.id} is of level of theory {found}, the others of {fingerprint}"
             )
-        if fault := find_fault(record):
+        if not is_id(record.id):
+            raise DatasetError(f"{self.root}: label {record.id!r}: an id has 32 hexadecimal digits")
+        if fault := find_fault(record.frame, record.label):
             raise DatasetError(f"{self.root}: label {record.id} {fault}")
 
     def _prepare_to_write(self) -> None:

@@ -79,12 +79,11 @@ def read_extxyz(
         where = f"{path}:{line}: frame {number}"
         frame = _parse(text, where)
         label = _label(frame, where, fingerprint, code, version)
-        provenance = Provenance(source="import", reason=f"{path.name} frame {number}")
         bare = Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc)
-        record = LabelRecord(label_id(bare, fingerprint), bare, label, provenance)
-        if fault := find_fault(record):
+        if fault := find_fault(bare, label):
             raise ExtxyzError(f"{where} {fault}")
-        records.append(record)
+        provenance = Provenance(source="import", reason=f"{path.name} frame {number}")
+        records.append(LabelRecord(label_id(bare, fingerprint), bare, label, provenance))
     if not records:
         raise ExtxyzError(f"{path}: holds no frames")
     return records

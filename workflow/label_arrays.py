@@ -206,11 +206,13 @@ class LabelArrays:
         return (self.record(index) for index in range(self.n_labels))
 
 
-def find_fault(record: LabelRecord) -> str | None:
-    """Return why ``record`` cannot be stored, or ``None``. Whether it is a good label, ``qm.checks`` says."""
-    label, frame = record.label, record.frame
-    if len(record.id) != 2 * ID_BYTES or not set(record.id) <= set("0123456789abcdef"):
-        return f"expected an id of {2 * ID_BYTES} hexadecimal digits"
+def is_id(text: str) -> bool:
+    """Return whether ``text`` is an id of a label: 32 hexadecimal digits."""
+    return len(text) == 2 * ID_BYTES and set(text) <= set("0123456789abcdef")
+
+
+def find_fault(frame: Atoms, label: Label) -> str | None:
+    """Return why a label cannot be stored, or ``None``. Whether it is a good label, ``qm.checks`` says."""
     if len(frame) == 0:
         return "has no atoms"
     if np.shape(label.forces_ev_per_ang) != (len(frame), 3):
