@@ -222,11 +222,12 @@ class DisagreementSelectorConfig(_Settings):
     kind: Literal["disagreement"] = "disagreement"
     """Which selector."""
 
-    fingerprint_tolerance: NonNegativeFloat = 0.02
-    """Two frames are duplicates when their fingerprints differ relatively by less than this; 0 keeps all.
+    fingerprint_tolerance: NonNegativeFloat = 0.01
+    """Frames of the same formula whose fingerprints differ relatively by less are duplicates; 0 keeps all.
 
-    For scale: frames of one 800 K trajectory differ by 0.02 after 20 fs and 0.04-0.05 after 100 fs; two
-    copies of a crystal with every atom displaced by 0.1 Å by 0.025; two disordered cells by 0.1 and more.
+    For scale: frames of one 800 K trajectory differ by 0.02 after 20 fs and 0.04-0.05 after 100 fs, two
+    copies of a crystal with every atom displaced by 0.1 Å by 0.025. Fresh disordered cells of one
+    size and density differ by 0.04-0.12 (75 atoms) or 0.02-0.05 (300 atoms): stay below that.
     """
 
     rescore: bool = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -102,14 +103,21 @@ class DisagreementSelector:
         if tolerance == 0:
             return list(wanted)
         elements = sorted({s for f in [*frames, *known] for s in f.get_chemical_symbols()})
-        seen = [frame_fingerprint(frame, elements) for frame in known]
+        seen: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
+        for frame in known:
+            seen[_formula(frame)].append(frame_fingerprint(frame, elements))
         kept = []
         for i in wanted:
-            fingerprint = frame_fingerprint(frames[i], elements)
-            if not seen or relative_difference(fingerprint, np.stack(seen)).min() >= tolerance:
-                seen.append(fingerprint)
+            fingerprint, alike = frame_fingerprint(frames[i], elements), seen[_formula(frames[i])]
+            if not alike or relative_difference(fingerprint, np.stack(alike)).min() >= tolerance:
+                alike.append(fingerprint)
                 kept.append(i)
         return kept
+
+
+def _formula(frame: Atoms) -> str:
+    """Return how many atoms of each element there are; frames of different formula are no duplicates."""
+    return str(frame.get_chemical_formula())
 
 
 def make_selector(config: SelectorConfig) -> Selector:
