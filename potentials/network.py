@@ -174,8 +174,10 @@ def _forward(networks: MemberNetworks, element: int, values: Tensor) -> tuple[Te
     slopes = []
     hidden = values
     for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
-        hidden = torch.celu(_affine(hidden, weight, bias), networks.celu_alpha)
-        slopes.append((hidden / networks.celu_alpha + 1.0).clamp(max=1.0))
+        z = _affine(hidden, weight, bias)
+        slope = torch.exp((z / networks.celu_alpha).clamp(max=0.0))
+        hidden = torch.relu(z).add(slope - 1.0, alpha=networks.celu_alpha)
+        slopes.append(slope)
     return _affine(hidden, weights[-1], biases[-1])[..., 0], slopes
 
 
