@@ -223,7 +223,7 @@ class Dataset:
             return False
         self._prepare_to_write()
         joined = LabelArrays.concatenate([_read_sound(self.root, entry) for entry in segments[start:]])
-        entry = _write_segment(self.root, self.version + 1, joined)
+        entry = write_segment(self.root, self.version + 1, joined)
         self._commit(replace(self._manifest, segments=(*segments[:start], entry)))
         return True
 
@@ -276,7 +276,7 @@ class Dataset:
         self._prepare_to_write()
         arrays = LabelArrays.from_records(records, round_)
         elements = {chemical_symbols[number] for number in np.unique(arrays.numbers)}
-        entry = _write_segment(self.root, self.version + 1, arrays)
+        entry = write_segment(self.root, self.version + 1, arrays)
         self._commit(
             replace(
                 self._manifest,
@@ -320,7 +320,8 @@ class Dataset:
         return [f"label {label_id} is stored more than once" for label_id in repeated]
 
 
-def _write_segment(root: Path, version: int, arrays: LabelArrays) -> SegmentEntry:
+def write_segment(root: Path, version: int, arrays: LabelArrays) -> SegmentEntry:
+    """Write a new segment of the data set in ``root``; it does not count before a manifest names it."""
     path = root / SEGMENTS / f"{version:06d}-{secrets.token_hex(4)}"
     temporary = temporary_sibling(path)
     try:
