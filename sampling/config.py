@@ -11,6 +11,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -158,6 +159,11 @@ class ThresholdConfig(_Settings):
 
     max_force_error_ev_per_ang: PositiveFloat = 0.6
     """Largest expected force error of any atom, eV/Å."""
+
+    fresh_cell_factor: float = Field(default=1.0, ge=1.0)
+    """Thresholds are this many times larger at the start of a trajectory and fall to their values by the end of
+    `dynamics.settle_ps`: atoms placed at random feel forces of many eV/Å, and an error that is small beside them
+    would end every trajectory before it begins. 1: they are never larger."""
 
     close_contact_ang: PairDistance = 1.6
     """Stop when two atoms come closer than this, images counted, Å; or one distance per pair of elements."""

@@ -55,9 +55,13 @@ class Inspection:
 
 
 def score(
-    prediction: Prediction, batch: Batch, calibration: Calibration, thresholds: ThresholdConfig
+    prediction: Prediction,
+    batch: Batch,
+    calibration: Calibration,
+    thresholds: ThresholdConfig,
+    slack: Floats | float = 1.0,
 ) -> Scores:
-    """Compare the disagreement on every frame with the thresholds; needs member forces."""
+    """Compare the disagreement on every frame with ``slack`` times the thresholds; needs member forces."""
     spread = disagreement(prediction, batch)
     expected = calibration.apply(spread)
     ratios = np.stack(
@@ -69,7 +73,7 @@ def score(
             np.asarray(expected.force_max_ev_per_ang) / thresholds.max_force_error_ev_per_ang,
         ]
     )
-    return Scores(spread, expected, ratios)
+    return Scores(spread, expected, ratios / slack)
 
 
 def inspect(

@@ -142,7 +142,8 @@ class _Chunk:
     def _look(self, standing: Standing) -> bool:
         """Decide which trajectories end here, and take them out; return whether any did."""
         batch = standing.motion.batch
-        scores = score(standing.prediction, batch, self._calibration, self._config.thresholds)
+        slack = fresh_cell_slack(self._times_fs, self._config)
+        scores = score(standing.prediction, batch, self._calibration, self._config.thresholds, slack)
         graph = standing.neighbours.graph(batch)
         timestep_fs = self._config.dynamics.timestep_fs
         seen = inspect(standing.motion, timestep_fs, graph, self._contact_ang, scores)
@@ -236,6 +237,13 @@ class _Chunk:
             build_failures=self._build_failures,
         )
         return group, result
+
+
+def fresh_cell_slack(times_fs: NDArray[np.float64], config: SamplingConfig) -> NDArray[np.float64]:
+    """Return by how much the thresholds are larger for trajectories of these ages, shape (n_frames,)."""
+    settle_fs = 1000.0 * config.dynamics.settle_ps
+    unsettled = np.clip(1.0 - times_fs / settle_fs, 0.0, 1.0) if settle_fs > 0.0 else np.zeros_like(times_fs)
+    return np.asarray(1.0 + (config.thresholds.fresh_cell_factor - 1.0) * unsettled)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from potentials.disagreement import Calibration, disagreement
 from sampling.builder import BuildError
 from sampling.builders import make_builder
 from sampling.config import DisorderConfig, DynamicsConfig, SamplingConfig, ScheduleConfig, ThresholdConfig
-from sampling.search import advance
+from sampling.search import advance, fresh_cell_slack
 from sampling.slot_group import SlotGroup, new_group
 
 LENIENT = {
@@ -302,3 +302,11 @@ def test_the_given_group_is_not_changed():
     search(group, 10, settings())
     assert all(np.array_equal(a, t.positions) for a, t in zip(kept, group.trajectories, strict=True))
     assert same(group, replace(group))
+
+
+def test_fresh_cells_are_given_slack_that_is_used_up_when_they_have_settled():
+    config = SamplingConfig.model_validate(
+        {"dynamics": {"settle_ps": 0.2}, "thresholds": {"fresh_cell_factor": 5.0}}
+    )
+    slack = fresh_cell_slack(np.array([0.0, 100.0, 200.0, 5000.0]), config)
+    assert slack.tolist() == [5.0, 3.0, 1.0, 1.0]
