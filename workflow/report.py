@@ -22,7 +22,8 @@ from workflow.paths import CampaignPaths
 from workflow.properties import Crystals, crystal_properties
 from workflow.report_page import Page, picture, table
 from workflow.rounds import RoundRow, round_rows
-from workflow.settings import SettingsError, load_campaign
+from workflow.settings import load_campaign
+from workflow.settings_errors import SettingsError
 from workflow.state import CampaignState, Round, load_state
 from workflow.summary import NoCampaignError, Summary, summarise
 from workflow.survival import Survival, survival_curve

@@ -14,8 +14,7 @@ from pydantic import BaseModel, ValidationError
 from workflow import strict_yaml
 from workflow.files import write_bytes_atomic
 from workflow.settings_errors import Path as KeyPath
-from workflow.settings_errors import SettingsError as SettingsError
-from workflow.settings_errors import dotted, explain
+from workflow.settings_errors import SettingsError, dotted, explain
 
 if TYPE_CHECKING:
     from workflow.config import CampaignConfig

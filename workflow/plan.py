@@ -1,0 +1,212 @@
+"""What a launch is going to do: which campaign, with which settings, where, and from where it stands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qm.config import AseConfig
+from qm.labellers import make_labeller
+from site_configs.config import ROLES, SiteConfig
+from site_configs.load import load_site
+from workflow import strict_yaml
+from workflow.config import CampaignConfig
+from workflow.ledger import LEDGER_NAME
+from workflow.lock import CampaignRunningError, holder
+from workflow.paths import CampaignPaths
+from workflow.settings import Change, changed_keys, load_campaign, refuse_unsafe_changes, save_resolved
+from workflow.settings_errors import SettingsError
+from workflow.summary import summarise
+from workflow.texts import duration_text
+
+CAMPAIGNS = Path("campaigns")
+_SITE = "site."
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A launch that has been checked and may go ahead."""
+
+    config: CampaignConfig
+    site_name: str
+    site: SiteConfig
+    directory: Path
+    resumes: bool
+    site_overrides: Sequence[str] = ()
+    """As given on the command line, ``site.key=value`` each."""
+    changes: Sequence[Change] = ()
+
+    def prepare(self) -> None:
+        """Make the directory and write the settings as resolved, if they are new or have changed."""
+        settings = CampaignPaths(self.directory).settings
+        if self.changes or not self.resumes:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            save_resolved(self.config, settings)
+
+    def text(self) -> str:
+        """Return the plan as a few lines."""
+        lines = [f"campaign {self.config.name} in {self.directory}: {self._beginning()}"]
+        lines += [f"  {name:<11} {text}" for name, text in _settings(self.config)]
+        roles = ", ".join(f"{self.site.role(role).workers} {role}" for role in ROLES)
+        lines.append(f"  {'site':<11} {self.site_name}, workers: {roles}")
+        lines += [f"  {'changed':<11} {change}" for change in self.changes]
+        return "\n".join(lines)
+
+    def _beginning(self) -> str:
+        if not self.resumes:
+            return "new"
+        found = summarise(self.directory)
+        ensemble = f"round {found.round}" if found.round else "no ensemble"
+        return (
+            f"resumed, was {found.state} with {found.labels:,} labels, {ensemble}, "
+            f"{found.candidates:,} candidates, after {duration_text(3600 * found.wall_h)}"
+        )
+
+
+def make_plan(
+    site_name: str,
+    campaign: Path | None,
+    directory: Path | None,
+    overrides: Sequence[str],
+    *,
+    resume: bool,
+) -> Plan:
+    """Read and check everything a launch needs; nothing is written.
+
+    Parameters
+    ----------
+    campaign
+        Settings file; with ``resume`` the settings saved in the directory serve where it is ``None``.
+    directory
+        Where the campaign lives; ``campaigns/NAME`` where it is ``None``.
+    overrides
+        ``key.key=value`` each; those that begin with ``site.`` are for the site.
+    resume
+        Go on with what is in the directory; where nothing has begun and there is a settings file, begin.
+
+    Raises
+    ------
+    SettingsError, SiteError
+        If something is wrong with the settings, or they do not fit what is in the directory.
+    CampaignRunningError
+        If another driver runs this campaign.
+    """
+    for_site = [override for override in overrides if override.startswith(_SITE)]
+    overrides = [override for override in overrides if not override.startswith(_SITE)]
+    site = load_site(site_name, _site_overrides(for_site))
+    if campaign is None and directory is None:
+        raise SettingsError("expected --campaign FILE, or --resume with --directory DIR")
+    if campaign is None and not resume:
+        raise SettingsError("expected --campaign FILE; without it, --resume goes on with a saved campaign")
+    file = campaign or _saved_settings(directory)
+    config = load_campaign(file, overrides)
+    directory = directory or CAMPAIGNS / config.name
+    begun = (directory / LEDGER_NAME).exists()
+    _check_directory(directory, campaign, begun=begun, resume=resume)
+    changes = _changes(config, directory, file) if begun else []
+    _check_running(directory)
+    _check_sources(config, file)
+    return Plan(config, site_name, site, directory, begun, for_site, changes)
+
+
+def _site_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for override in overrides:
+        key, equals, text = override.removeprefix(_SITE).partition("=")
+        if not equals or not key:
+            raise SettingsError(f"--set {override}: expected site.key=value")
+        values[key.strip()] = strict_yaml.parse(text, f"--set {override}")[0]
+    return values
+
+
+def _saved_settings(directory: Path | None) -> Path:
+    saved = CampaignPaths(directory or CAMPAIGNS).settings
+    if not saved.exists():
+        raise SettingsError(f"{directory}: nothing to resume here (there is no {saved.name})")
+    return saved
+
+
+def _check_directory(directory: Path, campaign: Path | None, *, begun: bool, resume: bool) -> None:
+    if begun and not resume:
+        raise SettingsError(
+            f"{directory}: holds a campaign already; --resume goes on with it, --directory begins elsewhere"
+        )
+    if begun or not directory.exists():
+        return
+    if not directory.is_dir():
+        raise SettingsError(f"{directory}: expected a directory for the campaign, found a file")
+    strange = sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
+    if strange and not CampaignPaths(directory).settings.exists():
+        raise SettingsError(
+            f"{directory}: holds {strange[0]} but no campaign; expected a new or empty directory"
+        )
+    if campaign is None and not CampaignPaths(directory).settings.exists():
+        raise SettingsError(f"{directory}: nothing to resume here")
+
+
+def _changes(config: CampaignConfig, directory: Path, file: Path) -> list[Change]:
+    """Return how the settings differ from those the campaign has; refuse what would spoil it."""
+    saved = load_campaign(CampaignPaths(directory).settings)
+    if saved.name != config.name:
+        raise SettingsError(f"{directory}: holds campaign {saved.name!r}, but {file} is {config.name!r}")
+    changes = changed_keys(saved, config)
+    refuse_unsafe_changes(changes, file)
+    return changes
+
+
+def _check_running(directory: Path) -> None:
+    held = holder(directory) if directory.exists() else None
+    if held is not None and held.alive and held.pid != os.getpid():
+        raise CampaignRunningError(
+            f"{directory}: this campaign is running already, as process {held.pid} on {held.host}"
+        )
+
+
+def _check_sources(config: CampaignConfig, file: Path) -> None:
+    """Refuse elements that cannot be labelled, and cells that cannot be built."""
+    if isinstance(config.labeller, AseConfig):
+        known = frozenset(config.labeller.elements or config.elements)
+    else:
+        known = make_labeller(config.labeller).elements
+    unknown = sorted(set(config.elements) - known)
+    if unknown:
+        raise SettingsError(
+            f"{file}: elements: the label source {config.labeller.kind} cannot label {', '.join(unknown)}; "
+            f"expected some of {', '.join(sorted(known))}"
+        )
+    try:
+        config.builder.check_elements(config.elements)
+    except ValueError as error:
+        raise SettingsError(f"{file}: builder: {error}") from None
+
+
+def _settings(config: CampaignConfig) -> list[tuple[str, str]]:
+    schedule, stop = config.sampling.schedule, config.stop
+    budgets = [
+        f"{value:g} {name}"
+        for value, name in (
+            (stop.max_labels, "labels"),
+            (stop.max_rounds, "rounds"),
+            (stop.max_hours, "hours"),
+        )
+        if value is not None
+    ]
+    trajectories = f"{config.sampling.n_slots} trajectories per worker of up to {schedule.duration_ps:g} ps"
+    return [
+        ("elements", " ".join(config.elements)),
+        ("labels", f"{config.labeller.kind}; {config.bootstrap.n_frames} random cells to begin with"),
+        (
+            "ensemble",
+            f"{config.potential.n_members} × {config.potential.kind}, every "
+            f"{config.synchronisation.min_new_labels} new labels",
+        ),
+        ("sampling", f"{trajectories}, {config.cycles} {'cycle' if config.cycles == 1 else 'cycles'}"),
+        (
+            "until",
+            f"the median trajectory survives {stop.median_survival_ps:g} ps"
+            + (f", or {' or '.join(budgets)}" if budgets else "; no budget is set"),
+        ),
+    ]
