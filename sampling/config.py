@@ -161,8 +161,8 @@ class ThresholdConfig(_Settings):
     """Largest expected force error of any atom, eV/Å."""
 
     fresh_cell_factor: float = Field(default=1.0, ge=1.0)
-    """Thresholds are this many times larger at the start of a trajectory and fall to their values by the end of
-    `dynamics.settle_ps`: atoms placed at random feel forces of many eV/Å, and an error that is small beside them
+    """Thresholds are this many times larger at a trajectory's start and fall to their values by the end of
+    `dynamics.settle_ps`. Atoms placed at random feel forces of many eV/Å; an error that is small beside these
     would end every trajectory before it begins. 1: they are never larger."""
 
     close_contact_ang: PairDistance = 1.6
