@@ -15,7 +15,7 @@ from ase.build import bulk
 from ase.neighborlist import neighbor_list
 
 from potentials.config import AniConfig
-from potentials.descriptors import DescriptorSpec, PairGraph
+from potentials.descriptors import DescriptorKernel, DescriptorSpec, PairGraph
 from potentials.kernels.select import kernel_for
 
 SKIN_ANG = 0.5
@@ -49,6 +49,20 @@ def least_cpu_time(function: Callable[[], object], repeats: int) -> float:
     return min(times)
 
 
+def tasks_of(kernel: DescriptorKernel, graph: PairGraph, n_features: int) -> list[Callable[[], object]]:
+    """The columns of the table."""
+    descriptors = kernel(graph)
+    cotangent = torch.randn(8, graph.n_atoms, n_features, dtype=graph.vector.dtype)
+    tangent = torch.randn(8, graph.n_pairs, 3, dtype=graph.vector.dtype)
+    return [
+        lambda: kernel(graph).values,
+        lambda: descriptors.vjp(cotangent[:1]),
+        lambda: descriptors.vjp(cotangent),
+        lambda: descriptors.jvp(tangent[:1]),
+        lambda: descriptors.jvp(tangent),
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -67,17 +81,7 @@ def main() -> None:
     )
     print(f"{'µs per atom':12}{'values':>9}{'vjp 1':>9}{'vjp 8':>9}{'jvp 1':>9}{'jvp 8':>9}")
     for name in arguments.kernels:
-        kernel = kernel_for(spec, "cpu", name)
-        descriptors = kernel(graph)
-        cotangent = torch.randn(8, graph.n_atoms, spec.n_features, dtype=dtype)
-        tangent = torch.randn(8, graph.n_pairs, 3, dtype=dtype)
-        tasks: list[Callable[[], object]] = [
-            lambda: kernel(graph).values,
-            lambda: descriptors.vjp(cotangent[:1]),
-            lambda: descriptors.vjp(cotangent),
-            lambda: descriptors.jvp(tangent[:1]),
-            lambda: descriptors.jvp(tangent),
-        ]
+        tasks = tasks_of(kernel_for(spec, "cpu", name), graph, spec.n_features)
         row = [1e6 * least_cpu_time(task, arguments.repeats) / graph.n_atoms for task in tasks]
         print(f"{name:12}" + "".join(f"{value:9.1f}" for value in row))
 

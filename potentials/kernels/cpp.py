@@ -17,7 +17,7 @@ from potentials.descriptors import DescriptorSpec, PairGraph
 ATOMS_PER_THREAD = 16
 """A thread is not worth starting for fewer atoms."""
 
-_VALUES, _TRANSPOSED, _FORWARD = range(3)
+_VALUES, _PULL, _PUSH = range(3)
 _FUNCTIONS = {torch.float32: "smelter_descriptors_float32", torch.float64: "smelter_descriptors_float64"}
 
 
@@ -126,13 +126,13 @@ class CppDescriptors:
         """Return Jᵀ·cotangent: from shape (n_cot, n_atoms, n_features) to (n_cot, n_pairs, 3)."""
         _check_shape(cotangent, (self._graph.n_atoms, self._kernel.spec.n_features), "cotangent")
         result = self._graph.vector.new_empty(len(cotangent), self._graph.n_pairs, 3)
-        return self._kernel.run(self._graph, _TRANSPOSED, cotangent, result)
+        return self._kernel.run(self._graph, _PULL, cotangent, result)
 
     def jvp(self, tangent: Tensor) -> Tensor:
         """Return J·tangent: from shape (n_tan, n_pairs, 3) to (n_tan, n_atoms, n_features)."""
         _check_shape(tangent, (self._graph.n_pairs, 3), "tangent")
         shape = (len(tangent), self._graph.n_atoms, self._kernel.spec.n_features)
-        return self._kernel.run(self._graph, _FORWARD, tangent, self._graph.vector.new_empty(shape))
+        return self._kernel.run(self._graph, _PUSH, tangent, self._graph.vector.new_empty(shape))
 
 
 def _check_graph(spec: DescriptorSpec, graph: PairGraph) -> None:
