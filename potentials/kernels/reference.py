@@ -23,8 +23,8 @@ from potentials.descriptors import (
     PairGraph,
 )
 
-CHUNK_TRIPLES = 1 << 16
-"""Triples handled at once on a CPU, where a chunk should stay in the cache; a GPU takes 64 times as many."""
+CHUNK_TRIPLES = 1 << 15
+"""Triples handled at once on a CPU, where a chunk should stay in the cache; a GPU takes 128 times as many."""
 
 
 class TorchKernel:
@@ -110,10 +110,9 @@ class _Radial:
         return RADIAL_FACTOR * shell * cut[:, None], RADIAL_FACTOR * derivative
 
     def _sums(self, terms: Tensor) -> Tensor:
-        """Sum (..., n_inside, n_shells) to (..., n_atoms, n_radial_features)."""
-        sums = terms.new_zeros(*terms.shape[:-2], self.n_atoms * self.spec.n_elements, terms.shape[-1])
-        sums.index_add_(-2, self.row, terms)
-        return sums.reshape(*terms.shape[:-2], self.n_atoms, self.spec.n_radial_features)
+        """Sum (n_inside, n_shells) to (n_atoms, n_radial_features)."""
+        sums = terms.new_zeros(self.n_atoms * self.spec.n_elements, terms.shape[-1])
+        return sums.index_add_(0, self.row, terms).reshape(self.n_atoms, self.spec.n_radial_features)
 
     def values(self) -> Tensor:
         return self._sums(self._terms()[0])
@@ -128,21 +127,21 @@ class _Radial:
 
     def jvp(self, tangent: Tensor) -> Tensor:
         stretch = (tangent[:, self.inside] * self.unit).sum(dim=-1)
-        return self._sums(stretch[..., None] * self._terms()[1])
+        derivative = self._terms()[1]
+        return torch.stack([self._sums(one[:, None] * derivative) for one in stretch])
 
 
 @dataclass(frozen=True)
 class _Triples:
     """Triples of a chunk of centres, padded to shape (n_centres, n_triples); padding has weight zero.
 
-    ``first`` and ``second`` are the places of the two neighbours in the centre's row of ``slots``.
+    ``pairs`` are the places of the two neighbours among the pairs inside the angular cutoff; what follows
+    belongs to them or to both.
     """
 
-    slots: Tensor
-    first: Tensor
-    second: Tensor
-    unit: tuple[Tensor, Tensor]
-    length: tuple[Tensor, Tensor]
+    pairs: tuple[Tensor, Tensor]
+    units: tuple[Tensor, Tensor]
+    lengths: tuple[Tensor, Tensor]
     cosine: Tensor
     weight: Tensor
     d_weight: tuple[Tensor, Tensor]
@@ -151,6 +150,11 @@ class _Triples:
     angle: Tensor
     d_angle: Tensor
     masks: Tensor | None
+
+    def turns(self) -> tuple[Tensor, Tensor]:
+        """Return the derivatives of the cosine by either vector."""
+        (u1, u2), (r1, r2), c = self.units, self.lengths, self.cosine[..., None]
+        return (u2 - c * u1) / r1[..., None], (u1 - c * u2) / r2[..., None]
 
 
 class _Angular:
@@ -161,7 +165,6 @@ class _Angular:
         self.species = graph.species[graph.neighbour[self.inside]]
         self.cut, self.d_cut = _cutoff(self.length, spec.angular_cutoff_ang)
         self.slots = self._slots()
-        self.shape = (spec.n_element_pairs, len(spec.angular_shifts_ang), len(spec.angle_shifts_rad))
 
     def _slots(self) -> Tensor:
         """Return which pairs (by place in ``inside``) each centre has, padded with −1: (n_atoms, most)."""
@@ -179,41 +182,34 @@ class _Angular:
         n_triples = most * (most - 1) // 2
         if n_triples == 0:
             return
-        limit = CHUNK_TRIPLES * (64 if self.slots.is_cuda else 1)
+        limit = CHUNK_TRIPLES * (128 if self.slots.is_cuda else 1)
         step = max(1, limit // n_triples)
         first, second = torch.triu_indices(most, most, offset=1, device=self.slots.device)
         for start in range(0, n_atoms, step):
             part = slice(start, min(start + step, n_atoms))
-            yield part, self._triples(self.slots[part], first, second)
+            yield part, self._triples(self.slots[part, first], self.slots[part, second])
 
-    def _triples(self, slots: Tensor, first: Tensor, second: Tensor) -> _Triples:
+    def _triples(self, p1: Tensor, p2: Tensor) -> _Triples:
         spec = self.spec
-        filled = slots >= 0
-        slots = slots.clamp(min=0)
-        cut = torch.where(filled, self.cut[slots], 0.0)
-        d_cut = torch.where(filled, self.d_cut[slots], 0.0)
-        length, unit = self.length[slots], self.unit[slots]
-        r1, r2, u1, u2 = length[:, first], length[:, second], unit[:, first], unit[:, second]
+        factor = torch.where((p1 >= 0) & (p2 >= 0), ANGULAR_FACTOR, 0.0).to(self.unit.dtype)
+        p1, p2 = p1.clamp(min=0), p2.clamp(min=0)
+        r1, r2, u1, u2 = self.length[p1], self.length[p2], self.unit[p1], self.unit[p2]
+        cut1, cut2 = self.cut[p1], factor * self.cut[p2]
         cosine = (u1 * u2).sum(dim=-1)
         shell, d_shell = _gaussians(0.5 * (r1 + r2), spec.angular_shifts_ang, spec.angular_eta_per_ang2)
         angle, d_angle = self._angle_terms(cosine)
         return _Triples(
-            slots=torch.where(filled, slots, -1),
-            first=first,
-            second=second,
-            unit=(u1, u2),
-            length=(r1, r2),
+            pairs=(p1, p2),
+            units=(u1, u2),
+            lengths=(r1, r2),
             cosine=cosine,
-            weight=ANGULAR_FACTOR * cut[:, first] * cut[:, second],
-            d_weight=(
-                ANGULAR_FACTOR * d_cut[:, first] * cut[:, second],
-                ANGULAR_FACTOR * cut[:, first] * d_cut[:, second],
-            ),
+            weight=cut1 * cut2,
+            d_weight=(self.d_cut[p1] * cut2, cut1 * factor * self.d_cut[p2]),
             shell=shell,
             d_shell=d_shell,
             angle=angle,
             d_angle=d_angle,
-            masks=self._element_pair_masks(self.species[slots], first, second),
+            masks=self._element_pair_masks(self.species[p1], self.species[p2]),
         )
 
     def _angle_terms(self, cosine: Tensor) -> tuple[Tensor, Tensor]:
@@ -230,24 +226,14 @@ class _Angular:
         d_base = (0.5 * COSINE_FACTOR) * (cos_z - (damped / sine) * sin_z)
         return power * base, self.spec.zeta * power * d_base
 
-    def _element_pair_masks(self, species: Tensor, first: Tensor, second: Tensor) -> Tensor | None:
+    def _element_pair_masks(self, species1: Tensor, species2: Tensor) -> Tensor | None:
         """Return which triples belong to each element pair, (n_element_pairs, n_centres, n_triples)."""
         if self.spec.n_elements == 1:
             return None
-        low = torch.minimum(species[:, first], species[:, second])
-        high = torch.maximum(species[:, first], species[:, second])
+        low, high = torch.minimum(species1, species2), torch.maximum(species1, species2)
         index = low * (2 * self.spec.n_elements - low - 1) // 2 + high
-        pairs = torch.arange(self.spec.n_element_pairs, device=species.device)
+        pairs = torch.arange(self.spec.n_element_pairs, device=index.device)
         return (index == pairs[:, None, None]).to(self.unit.dtype)
-
-    def _contract(self, t: _Triples, left: Tensor, right: Tensor) -> Tensor:
-        """Return Σ_triples left ⊗ right by element pair: shape (n_centres, n_angular_features)."""
-        if t.masks is None:
-            block = left.mT @ right
-        else:
-            block = (left * t.masks[..., None]).mT @ right
-            block = block.transpose(0, 1)
-        return block.reshape(len(left), self.spec.n_angular_features)
 
     def values(self) -> Tensor:
         result = self.unit.new_zeros(self.graph.n_atoms, self.spec.n_angular_features)
@@ -256,33 +242,54 @@ class _Angular:
         return result
 
     def vjp(self, cotangent: Tensor) -> Tensor:
-        gradient = cotangent.new_zeros(len(cotangent), self.graph.n_pairs, 3)
-        local = cotangent.new_zeros(len(cotangent), len(self.inside), 3)
+        inside = cotangent.new_zeros(len(cotangent), len(self.inside), 3)
         for part, t in self._chunks():
-            for one, out in zip(cotangent, local, strict=True):
-                by_slot = self._chunk_vjp(t, one[part])
-                filled = t.slots >= 0
-                out[t.slots[filled]] = by_slot[filled]
-        gradient[:, self.inside] = local
+            turns = t.turns()
+            for one, out in zip(cotangent, inside, strict=True):
+                d_lengths, d_cosine = self._chunk_vjp(t, one[part])
+                for k in range(2):
+                    gradient = d_lengths[k][..., None] * t.units[k] + d_cosine[..., None] * turns[k]
+                    out.index_add_(0, t.pairs[k].flatten(), gradient.reshape(-1, 3))
+        gradient = cotangent.new_zeros(len(cotangent), self.graph.n_pairs, 3)
+        gradient[:, self.inside] = inside
         return gradient
 
-    def _chunk_vjp(self, t: _Triples, cotangent: Tensor) -> Tensor:
-        """Return the gradient by each neighbour's vector, shape (n_centres, most, 3)."""
-        block = cotangent.reshape(-1, *self.shape)
+    def jvp(self, tangent: Tensor) -> Tensor:
+        result = tangent.new_zeros(len(tangent), self.graph.n_atoms, self.spec.n_angular_features)
+        for part, t in self._chunks():
+            turns = t.turns()
+            for one, out in zip(tangent[:, self.inside], result, strict=True):
+                v1, v2 = one[t.pairs[0]], one[t.pairs[1]]
+                dot_r1, dot_r2 = (t.units[0] * v1).sum(dim=-1), (t.units[1] * v2).sum(dim=-1)
+                dot_cosine = (turns[0] * v1 + turns[1] * v2).sum(dim=-1)
+                out[part] = self._chunk_jvp(t, dot_r1, dot_r2, dot_cosine)
+        return result
+
+    def _chunk_vjp(self, t: _Triples, cotangent: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Return the derivatives by both lengths and by the cosine of each triple."""
+        shape = (self.spec.n_element_pairs, t.shell.shape[-1], t.angle.shape[-1])
+        block = cotangent.reshape(-1, *shape)
         by_shell = self._times(t, t.angle, block.mT)
         d_weight = (t.shell * by_shell).sum(dim=-1)
         d_mean = 0.5 * t.weight * (t.d_shell * by_shell).sum(dim=-1)
         d_cosine = t.weight * (self._times(t, t.shell, block) * t.d_angle).sum(dim=-1)
-        (u1, u2), (r1, r2) = t.unit, t.length
-        result = cotangent.new_zeros(*t.slots.shape, 3)
-        for u, other, r, d_w, place in (
-            (u1, u2, r1, t.d_weight[0], t.first),
-            (u2, u1, r2, t.d_weight[1], t.second),
-        ):
-            turn = (other - t.cosine[..., None] * u) / r[..., None]
-            by_vector = (d_mean + d_weight * d_w)[..., None] * u + d_cosine[..., None] * turn
-            result.index_add_(1, place, by_vector)
-        return result
+        return (d_mean + d_weight * t.d_weight[0], d_mean + d_weight * t.d_weight[1]), d_cosine
+
+    def _chunk_jvp(self, t: _Triples, dot_r1: Tensor, dot_r2: Tensor, dot_cosine: Tensor) -> Tensor:
+        """Return the change of the features that goes with changes of the lengths and the cosine."""
+        dot_weight = t.d_weight[0] * dot_r1 + t.d_weight[1] * dot_r2
+        dot_mean = 0.5 * t.weight * (dot_r1 + dot_r2)
+        stretched = dot_weight[..., None] * t.shell + dot_mean[..., None] * t.d_shell
+        turned = (t.weight * dot_cosine)[..., None] * t.d_angle
+        return self._contract(t, stretched, t.angle) + self._contract(t, t.shell, turned)
+
+    def _contract(self, t: _Triples, left: Tensor, right: Tensor) -> Tensor:
+        """Return Σ_triples left ⊗ right by element pair: shape (n_centres, n_angular_features)."""
+        if t.masks is None:
+            block = left.mT @ right
+        else:
+            block = ((left * t.masks[..., None]).mT @ right).transpose(0, 1)
+        return block.reshape(len(left), self.spec.n_angular_features)
 
     def _times(self, t: _Triples, terms: Tensor, block: Tensor) -> Tensor:
         """Return terms·block of each triple's own element pair: (n_centres, n_triples, columns)."""
@@ -290,23 +297,3 @@ class _Angular:
             return terms @ block[:, 0]
         products = terms[:, None] @ block
         return (products * t.masks.transpose(0, 1)[..., None]).sum(dim=1)
-
-    def jvp(self, tangent: Tensor) -> Tensor:
-        result = tangent.new_zeros(len(tangent), self.graph.n_atoms, self.spec.n_angular_features)
-        for part, t in self._chunks():
-            for one, out in zip(tangent, result, strict=True):
-                out[part] = self._chunk_jvp(t, one[self.inside][t.slots.clamp(min=0)])
-        return result
-
-    def _chunk_jvp(self, t: _Triples, tangent: Tensor) -> Tensor:
-        """Return the change of the features, from tangents by slot, shape (n_centres, most, 3)."""
-        v1, v2 = tangent[:, t.first], tangent[:, t.second]
-        (u1, u2), (r1, r2) = t.unit, t.length
-        dot_r1, dot_r2 = (u1 * v1).sum(dim=-1), (u2 * v2).sum(dim=-1)
-        turn1 = ((u2 * v1).sum(dim=-1) - t.cosine * dot_r1) / r1
-        turn2 = ((u1 * v2).sum(dim=-1) - t.cosine * dot_r2) / r2
-        dot_weight = t.d_weight[0] * dot_r1 + t.d_weight[1] * dot_r2
-        dot_mean = 0.5 * t.weight * (dot_r1 + dot_r2)
-        stretched = dot_weight[..., None] * t.shell + dot_mean[..., None] * t.d_shell
-        turned = (t.weight * (turn1 + turn2))[..., None] * t.d_angle
-        return self._contract(t, stretched, t.angle) + self._contract(t, t.shell, turned)
