@@ -17,7 +17,6 @@ from pathlib import Path
 from site_configs.load import load_site
 from workflow.pool import ParslPool, Pool
 
-
 nothing = time.time  # importable on the workers, as a function of this script would not be
 
 
@@ -52,3 +51,7 @@ def measure(pool: Pool, n_tasks: int) -> None:
         latencies_ms.append((time.perf_counter() - began) * 1e3)
     median, p95 = statistics.median(latencies_ms), statistics.quantiles(latencies_ms, n=20)[-1]
     print(f"latency                  {median:8.2f} ms, 95 % below {p95:.2f} ms")
+
+
+if __name__ == "__main__":
+    main()

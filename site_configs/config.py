@@ -109,14 +109,15 @@ class LocalSite(BaseModel):
 def default_roles(cores: int) -> dict[Role, dict[str, Any]]:
     """Return how a machine is divided where its settings do not say so.
 
-    Each role has at least one worker: with fewer than four cores they share. GPUs, where there are any, are
-    for sampling and training; sampling has one worker on each.
+    Each role has at least one worker: with fewer than four cores they share. Of several GPUs the first is for
+    training and the others are for sampling, one worker on each; a single one is shared by the two.
     """
     gpus = usable_gpus()
+    sampling_gpus = gpus[1:] or gpus
     quarter = max(1, cores // 4)
-    rest = max(1, cores - 2 * quarter)
+    rest = cores - 2 * quarter if cores >= 4 else 1
     return {
-        "sampling": {"workers": len(gpus) or (1 if cores < 4 else rest), "gpus": gpus},
+        "sampling": {"workers": len(sampling_gpus) or rest, "gpus": sampling_gpus},
         "training": {"workers": 1, "threads_per_worker": quarter, "gpus": gpus[:1]},
         "labelling": {"workers": quarter},
     }

@@ -32,6 +32,8 @@ HEARTBEAT_S = 20.0
 """Time between two heartbeats of a driver, s."""
 STALE_S = 300.0
 """A driver elsewhere that was not heard of for this long is taken for dead, s."""
+STALE_AFTER_REBOOT_S = 3 * HEARTBEAT_S
+"""The same for a host of our own name that has another boot or container: most likely ours, rebooted, s."""
 _FOLDER = "lock"
 
 
@@ -53,6 +55,8 @@ class Holder:
         How long ago it was heard of.
     is_here
         Whether its process can be seen from here; otherwise the heartbeat decides.
+    stale_s
+        Then it is taken for dead when it was not heard of for this long.
     alive
         False where it is known to be gone, or was not heard of for too long.
     token
@@ -64,6 +68,7 @@ class Holder:
     since: float
     heartbeat_age_s: float
     is_here: bool
+    stale_s: float
     alive: bool
     token: str
 
@@ -81,13 +86,15 @@ def holder(directory: Path) -> Holder | None:
         return None
     age_s = max(0.0, _now(path.parent) - content["heard"])
     is_here = content["place"] == place()
+    stale_s = STALE_AFTER_REBOOT_S if content["host"] == platform.node() else STALE_S
     return Holder(
         host=content["host"],
         pid=int(content["process"].partition(":")[0]),
         since=content["since"],
         heartbeat_age_s=age_s,
         is_here=is_here,
-        alive=is_alive(content["process"]) if is_here else age_s < STALE_S,
+        stale_s=stale_s,
+        alive=is_alive(content["process"]) if is_here else age_s < stale_s,
         token=content["token"],
     )
 
@@ -160,7 +167,7 @@ class CampaignLock:
         if found.is_here:
             remedy = f"stop it with 'kill {found.pid}', or wait for its end"
         elif found.heartbeat_age_s > 2 * HEARTBEAT_S:
-            remedy += f"; if {found.host} is down, try again in {STALE_S - found.heartbeat_age_s:.0f} s"
+            remedy += f"; if {found.host} is down, try again in {found.stale_s - found.heartbeat_age_s:.0f} s"
         raise CampaignRunningError(f"{self.directory}: already driven by {found}; {remedy}")
 
     def _make(self, path: Path) -> None:

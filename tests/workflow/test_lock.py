@@ -15,7 +15,7 @@ import pytest
 
 from site_configs.marks import own_name, process_name
 from workflow import lock as lock_module
-from workflow.lock import STALE_S, CampaignLock, CampaignRunningError, holder
+from workflow.lock import STALE_AFTER_REBOOT_S, STALE_S, CampaignLock, CampaignRunningError, holder
 
 
 def lock_file(directory: Path) -> Path:
@@ -109,6 +109,15 @@ def test_a_driver_elsewhere_is_judged_by_its_heartbeat(tmp_path: Path) -> None:
     with pytest.raises(CampaignRunningError, match=r"if far is down, try again in 1\d\d s"):
         CampaignLock(tmp_path).acquire()
     os.utime(lock_file(tmp_path), (now, now - STALE_S - 1))
+    CampaignLock(tmp_path).acquire()
+
+
+def test_after_a_reboot_of_this_host_the_wait_is_short(tmp_path: Path) -> None:
+    abandoned(tmp_path, place="another boot")
+    with pytest.raises(CampaignRunningError, match="already driven"):
+        CampaignLock(tmp_path).acquire()
+    heard = time.time() - STALE_AFTER_REBOOT_S - 1
+    os.utime(lock_file(tmp_path), (heard, heard))
     CampaignLock(tmp_path).acquire()
 
 

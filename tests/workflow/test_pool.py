@@ -25,8 +25,9 @@ RESULT_S = 60
 
 def quick_site(**changes: object) -> SiteConfig:
     """Return the local site with short times, so that losses are noticed soon."""
-    short = {"health.silence_s": 5, "health.idle_s": 5, "sampling.threads_per_worker": 2}
-    return load_site("local", {**short, **changes})
+    short = {"health.silence_s": 5, "health.idle_s": 5}
+    sampling = {"sampling.threads_per_worker": 2, "sampling.gpus": ["GPU-of-the-test"]}
+    return load_site("local", {**short, **sampling, **changes})
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float = RESULT_S) -> None:
@@ -86,7 +87,7 @@ def doomed(tmp_path: Path) -> Iterator[ParslPool]:
     assert members(tmp_path.name) == []
 
 
-def test_a_task_runs_in_its_role_with_the_roles_threads(pool: ParslPool) -> None:
+def test_a_task_runs_in_its_role_with_the_roles_threads_and_gpu(pool: ParslPool) -> None:
     results = {role: pool.submit(role, tasks.where_am_i) for role in ROLES}
     for role, future in results.items():
         result = future.result(RESULT_S)
@@ -94,6 +95,7 @@ def test_a_task_runs_in_its_role_with_the_roles_threads(pool: ParslPool) -> None
         assert result.worker == f"{role}/0"
         threads = "2" if role == "sampling" else "1"
         assert result.value["OMP_NUM_THREADS"] == result.value["MKL_NUM_THREADS"] == threads
+        assert result.value["CUDA_VISIBLE_DEVICES"] == ("GPU-of-the-test" if role == "sampling" else "")
         assert result.value["OMP_WAIT_POLICY"] == "passive"
         assert result.value["SMELTER_CAMPAIGN"] == f"shared-{os.getpid()}"
         assert result.pid == int(result.value["pid"]) != os.getpid()
@@ -248,6 +250,14 @@ def test_nothing_survives_a_killed_driver(tmp_path: Path) -> None:
         driver.kill()
         driver.wait()
         reap(tmp_path.name)
+
+
+@pytest.mark.slow
+def test_a_driver_with_a_broken_pool_starts_itself_anew(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("pool_restart.py")
+    driver = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True, timeout=120)
+    assert driver.stdout == "broken\nanew 2\n", driver.stderr
+    assert members(tmp_path.name) == []
 
 
 def test_the_environment_is_put_back_after_close(tmp_path: Path) -> None:
