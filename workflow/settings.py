@@ -140,11 +140,6 @@ SAFE_TO_CHANGE: tuple[str, ...] = (
     "sampling.max_candidates_per_chunk",
     "sampling.max_build_failures",
     "builder.max_attempts_per_atom",
-    "training.max_epochs",
-    "training.max_restarts",
-    "training.divergence_factor",
-    "training.cache_gib",
-    "training.checkpoint_every_epochs",
 )
 """Settings, each with all below it, that may change in a campaign that has begun; all others are refused."""
 

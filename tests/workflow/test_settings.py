@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from workflow import strict_yaml
+from workflow.config import CampaignConfig
 from workflow.settings import (
+    SAFE_TO_CHANGE,
     changed_keys,
+    load_campaign,
     load_settings,
     refuse_unsafe_changes,
     resolved,
@@ -19,6 +22,7 @@ from workflow.settings import (
     settings_hash,
 )
 from workflow.settings_errors import SettingsError
+from workflow.settings_fields import all_names
 
 MODEL = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -336,3 +340,24 @@ def test_scalars_are_those_of_yaml_1_2(text, value):
 
 def test_resolved_has_every_default(tmp_path):
     assert resolved(load(tmp_path, GOOD))["sampling"]["dynamics"]["timestep_fs"] == 1.0
+
+
+def test_every_setting_that_may_change_exists():
+    names = {path for path, _ in all_names(CampaignConfig)}
+    assert set(SAFE_TO_CHANGE) <= names
+
+
+@pytest.mark.parametrize("kind", ["eam", "ase"])
+def test_a_whole_campaigns_settings_read_back_the_same(tmp_path, kind):
+    source = {"kind": "eam"} if kind == "eam" else {"kind": "ase", "calculator": "ase.calculators.emt.EMT"}
+    config = CampaignConfig.model_validate(
+        {
+            "name": "a",
+            "elements": ("Cu", "Al"),
+            "labeller": source,
+            "builder": {"min_distance_ang": {"Cu-Cu": 1.8, "Cu-Al": 1.8, "Al-Al": 2.0}},
+            "stop": {"median_survival_ps": 1e-7},
+        }
+    )
+    save_resolved(config, tmp_path / "campaign.yaml")
+    assert load_campaign(tmp_path / "campaign.yaml") == config
