@@ -1,7 +1,7 @@
 """Builds the optional C++ kernel; everything else is in pyproject.toml.
 
-``SMELTER_MARCH`` chooses the processor to build for (``-march=``; by default this machine's, ``native``; empty for
-the compiler's own default): ``SMELTER_MARCH=x86-64-v3`` where compute nodes are older than the login node.
+``SMELTER_MARCH`` chooses the processor to build for (``-march=``; by default this machine's, ``native``; empty
+for the compiler's own default): ``SMELTER_MARCH=x86-64-v3`` where compute nodes are older than the login node.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ FLAGS = [
 ]
 QUIET = ["-Wno-ignored-attributes"]
 
-SAME_NAME = """ssse3 sse4_1 sse4_2 sse4a popcnt movbe bmi2 avx avx2 f16c fma fma4 xop adx gfni vaes vpclmulqdq
-    avx512f avx512bw avx512cd avx512dq avx512vl avx512ifma avx512vbmi""".split()
+SAME_NAME = (
+    *("ssse3", "sse4_1", "sse4_2", "sse4a", "popcnt", "movbe", "bmi2", "adx", "gfni", "vaes", "vpclmulqdq"),
+    *("avx", "avx2", "f16c", "fma", "fma4", "xop", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"),
+    *("avx512ifma", "avx512vbmi"),
+)
 CPU_FLAGS = {f"__{name.upper()}__": name for name in SAME_NAME} | {
     "__SSE3__": "pni",
     "__LZCNT__": "abm",
@@ -42,7 +45,7 @@ CPU_FLAGS = {f"__{name.upper()}__": name for name in SAME_NAME} | {
     "__ARM_FEATURE_SVE": "sve",
     "__ARM_FEATURE_SVE2": "sve2",
 }
-"""What the compiler may use, and what /proc/cpuinfo calls it: the kernel is not loaded where it is missing."""
+"""What the compiler may use, by the name in /proc/cpuinfo: the kernel is not loaded where it is missing."""
 
 
 class BuildKernel(build_ext):
