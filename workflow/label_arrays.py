@@ -78,7 +78,7 @@ class LabelArrays:
     has_stress
         Shape (n_labels,), bool.
     detail_lengths, details
-        Provenance and origin of each label as JSON in UTF-8: length in bytes, shape (n_labels,), int32, and
+        Provenance and origin of each label as JSON: length in bytes, shape (n_labels,), int32, and
         all texts end to end, uint8.
     checksums
         BLAKE2b of everything else of a label, shape (n_labels, 16), uint8.
@@ -239,7 +239,7 @@ def _offsets(counts: NDArray[np.int32]) -> NDArray[np.int64]:
 
 def _encode_details(record: LabelRecord) -> bytes:
     details = {"label": label_details(record.label), "provenance": vars(record.provenance)}
-    return json.dumps(details, ensure_ascii=False).encode()
+    return json.dumps(details).encode()
 
 
 def _bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
