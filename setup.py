@@ -1,7 +1,7 @@
 """Builds the optional C++ kernel; everything else is in pyproject.toml.
 
-``SMELTER_MARCH`` chooses the processor to build for (``-march=``; by default this machine's, ``native``; empty
-for the compiler's own default): ``SMELTER_MARCH=x86-64-v3`` where compute nodes are older than the login node.
+``SMELTER_MARCH`` chooses the processor to build for (``-march=``): by default this machine's, ``native``;
+empty for the compiler's own default; ``x86-64-v3``, say, where compute nodes are older than the login node.
 """
 
 from __future__ import annotations

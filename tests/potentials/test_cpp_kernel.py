@@ -249,7 +249,7 @@ def test_an_older_cpu_is_refused_before_any_of_the_code_runs(monkeypatch):
         ok, reason = cpp.available()
         assert not ok
         assert "built for a CPU with avx512f" in reason
-        with pytest.raises(RuntimeError, match="CPU with avx512f, which .* SMELTER_MARCH"):
+        with pytest.raises(RuntimeError, match=r"CPU with avx512f, which .* SMELTER_MARCH"):
             cpp.CppKernel(DescriptorSpec.from_config(AniConfig(), 1))
     finally:
         cpp._library.cache_clear()
