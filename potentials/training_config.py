@@ -61,8 +61,8 @@ class TrainingConfig(BaseModel):
 
     max_restarts: int = Field(default=2, ge=0)
     """How often a member that diverges begins again from another seed before it is given up."""
-    divergence_factor: PositiveFloat = 1e3
-    """A member has diverged when its loss is this many times that of its first epoch, or not finite."""
+    divergence_factor: PositiveFloat = 30.0
+    """A member has diverged when its loss is not finite, or this many times that of predicting no forces."""
     cache_gib: NonNegativeFloat = 2.0
     """Memory for what does not depend on the weights: neighbours, descriptors and their derivatives, GiB."""
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from potentials.gradients import Residuals, evaluate, loss_and_gradient
+from potentials.gradients import ENERGY_POWER, Residuals, evaluate, loss_and_gradient
 from potentials.optimiser import cosine_rate, step
 from potentials.parameters import ParameterLayout, Scaling
 from potentials.training_config import TrainingConfig
@@ -101,6 +102,20 @@ class Learner:
     config: TrainingConfig
     seed: int
 
+    @cached_property
+    def loss_limits(self) -> list[float]:
+        """The training loss above which each member has diverged.
+
+        The scale is the loss of predicting the best energies of lone atoms and no forces.
+        """
+        sizes = self.ready.element_counts.sum(dim=1)
+        energies = self.scaling.shift_ev @ self.ready.element_counts.T - self.ready.energies_ev
+        losses = self.config.energy_weight * energies**2 / sizes ** ENERGY_POWER[self.config.energy_term]
+        losses = losses + self.config.force_weight * 3.0 * self.ready.mean_square_forces
+        means = (losses * self.deal.learns).sum(dim=1) / self.deal.learns.sum(dim=1)
+        limits: list[float] = (self.config.divergence_factor * means).tolist()
+        return limits
+
     @property
     def n_steps_per_epoch(self) -> int:
         """Number of batches."""
@@ -161,9 +176,7 @@ class Learner:
         for row, m in enumerate(rows):
             member = state.members[m]
             member.n_epochs += 1
-            if member.n_epochs == 1:
-                member.first_loss = losses[row]
-            if not healthy[row] or not losses[row] <= self.config.divergence_factor * member.first_loss:
+            if not healthy[row] or not losses[row] <= self.loss_limits[m]:
                 self._restart(state, m)
                 restarted.append(m)
                 continue

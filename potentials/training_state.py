@@ -34,8 +34,6 @@ class Member:
         Passes over the training set since it (last) began.
     learning_rate
         Of the plateau schedule.
-    first_loss
-        Training loss of its first epoch.
     best_loss, n_epochs_since_best
         Lowest loss on its stopping fold, and how long ago that was, counted anew when the rate falls.
     """
@@ -45,7 +43,6 @@ class Member:
     status: Status = "learning"
     n_restarts: int = 0
     n_epochs: int = 0
-    first_loss: float = float("inf")
     best_loss: float = float("inf")
     n_epochs_since_best: int = 0
 
