@@ -77,6 +77,9 @@ class EamLabeller:
             host=platform.node(),
         )
 
+    def close(self) -> None:
+        """Nothing to end."""
+
 
 class ZhouEam(Calculator):  # type: ignore[misc]
     """The same functions as an ASE calculator, for relaxations, cold curves and examples.

@@ -72,3 +72,6 @@ class Labeller(Protocol):
 
     def label(self, frame: Atoms, scratch: Path) -> Label | LabelFailure:
         """Label one frame, using ``scratch`` (an existing directory) for files."""
+
+    def close(self) -> None:
+        """End what it has started; the next label starts it again."""

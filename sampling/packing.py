@@ -106,7 +106,7 @@ def check_packing(settings: PackingSettings, elements: Sequence[str]) -> None:
             f"side_ang begins at {settings.side_ang[0]:g} Å, less than min_distance_ang "
             f"({distances.max():g} Å): an atom would be too close to its own image"
         )
-    for fractions in _compositions(settings, elements):
+    for fractions in extreme_compositions(settings, elements):
         volume = volume_per_atom(settings.density_g_per_cm3, elements, fractions, where=1.0)
         fraction = packing_fraction(fractions, distances, volume)
         if fraction > RANDOM_CLOSE_PACKING:
@@ -119,7 +119,8 @@ def _lowest_density(settings: PackingSettings) -> float:
     return min(low for low, _ in ranges)
 
 
-def _compositions(settings: PackingSettings, elements: Sequence[str]) -> list[NDArray[np.float64]]:
+def extreme_compositions(settings: PackingSettings, elements: Sequence[str]) -> list[NDArray[np.float64]]:
+    """Return the compositions between which all cells lie: the given one, or each element alone."""
     if isinstance(settings.composition, Mapping):
         return [fractions_of(settings.composition, elements)]
     return list(np.eye(len(elements)))

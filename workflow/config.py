@@ -20,6 +20,7 @@ from potentials.config import PotentialConfig
 from potentials.training_config import TrainingConfig
 from qm.config import CheckConfig, LabellerConfig
 from sampling.config import BuilderConfig, GateConfig, SamplingConfig, SelectorConfig
+from workflow.cross_checks import problems
 
 _MODEL = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -39,7 +40,8 @@ class BootstrapConfig(BaseModel):
     """Random cells built by one task."""
 
     import_extxyz: str | None = None
-    """An extended XYZ file with energies (eV) and forces (eV/Å) of the same level of theory to start from."""
+    """An extended XYZ file with energies (eV) and forces (eV/Å) of the same level of theory to start from;
+    a relative path counts from where the campaign is launched."""
 
 
 class LabellingConfig(BaseModel):
@@ -189,21 +191,7 @@ class CampaignConfig(BaseModel):
         return elements
 
     @model_validator(mode="after")
-    def _budgets_fit(self) -> Self:
-        if self.stop.max_labels is not None and self.stop.max_labels < self.bootstrap.n_frames:
-            raise ValueError(
-                f"stop.max_labels = {self.stop.max_labels} is below "
-                f"bootstrap.n_frames = {self.bootstrap.n_frames}"
-            )
-        if self.candidates.max_in_flight < self.synchronisation.min_new_labels:
-            raise ValueError(
-                f"candidates.max_in_flight = {self.candidates.max_in_flight} is below "
-                f"synchronisation.min_new_labels = {self.synchronisation.min_new_labels}: "
-                "no training would start"
-            )
-        if self.breaker.max_failures > self.breaker.window:
-            raise ValueError(
-                f"breaker.max_failures = {self.breaker.max_failures} exceeds "
-                f"breaker.window = {self.breaker.window}: no stage could ever pause"
-            )
+    def _stages_fit(self) -> Self:
+        for problem in problems(self):
+            raise ValueError(problem)
         return self

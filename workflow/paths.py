@@ -20,6 +20,11 @@ class CampaignPaths:
         return self.directory / "campaign.yaml"
 
     @property
+    def settings_in_force(self) -> Path:
+        """The settings that were accepted last: tasks read these, so that no edit reaches them unchecked."""
+        return self.directory / "in-force.yaml"
+
+    @property
     def candidates(self) -> Path:
         """Frames waiting for a label."""
         return self.directory / "candidates"

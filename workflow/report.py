@@ -25,7 +25,7 @@ from workflow.rounds import RoundRow, round_rows
 from workflow.settings import load_campaign
 from workflow.settings_errors import SettingsError
 from workflow.state import CampaignState, Round, load_state
-from workflow.summary import NoCampaignError, Summary, summarise
+from workflow.summary import NoCampaignError, Summary, summarise, worker_hours
 from workflow.survival import Survival, survival_curve
 from workflow.texts import duration_text, survival_text
 
@@ -56,7 +56,7 @@ def write_report(directory: Path) -> Path:
     """
     summary = summarise(directory)
     state = load_state(directory)
-    config = load_campaign(CampaignPaths(directory).settings)
+    config = load_campaign(CampaignPaths(directory).settings_in_force)
     page = Page(config.name, summary.state)
     _headline(page, config, summary)
     _crystals(page, directory, config, state)
@@ -219,17 +219,12 @@ def _yield(page: Page, state: CampaignState) -> None:
 
 
 def _time(page: Page, state: CampaignState) -> None:
-    roles: dict[str, tuple[float, float, float]] = {}
-    for role in state.sessions[-1].workers if state.sessions else ():
-        offered = sum(s.workers.get(role, 0) * (s.last - s.started) for s in state.sessions) / 3600.0
-        work = state.work.get(role)
-        busy, failed = (work.busy_s / 3600.0, work.failed_s / 3600.0) if work else (0.0, 0.0)
-        roles[role] = (busy, failed, max(0.0, offered - busy - failed))
+    hours = worker_hours(state)
     sessions = len(state.sessions)
     page.section(
         "Where the time went",
         f"Over {sessions} {'session' if sessions == 1 else 'sessions'}, ramp-up and end included.",
-        *([picture(plots.time_spent(roles), "time of the workers by role")] if roles else []),
+        *([picture(plots.time_spent(hours), "time of the workers")] if hours else []),
     )
 
 

@@ -32,6 +32,7 @@ class SyntheticCampaign:
         self.paths = CampaignPaths(directory)
         self.paths.make()
         save_resolved(self.config, self.paths.settings)
+        save_resolved(self.config, self.paths.settings_in_force)
         self.time = T0
         self.n_labels = 0
         self._chunk = 0

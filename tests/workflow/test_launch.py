@@ -134,7 +134,7 @@ def mistake(run, *arguments):
     [
         ("sampling.n_slot=3", "sampling.n_slot: unknown setting; did you mean n_slots?"),
         ("sampling.n_slots=many", "found 'many'; expected a valid integer"),
-        ("elements=[Al, H]", "the label source eam cannot label H"),
+        ("elements=[Al, Sn]", "the label source eam cannot label Sn"),
         ("elements=[Xx]", "elements: Xx is not a chemical symbol"),
         ("builder.density_g_per_cm3=[30, 40]", "builder: Al at 40 g/cm³"),
         ("site.sampling.worker=3", "did you mean workers?"),
