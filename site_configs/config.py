@@ -17,6 +17,8 @@ from site_configs.cores import usable_cores, usable_gpus
 
 Role = Literal["sampling", "training", "labelling"]
 ROLES: tuple[Role, ...] = get_args(Role)
+SHARED = "shared"
+"""Name of the executor of a site whose roles share their workers."""
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -74,6 +76,9 @@ class LocalSite(BaseModel):
     """One machine, used directly, without a scheduler."""
     cores: PositiveInt | Literal["all"] = "all"
     """Cores to divide among the roles; "all" for those this process may use."""
+    shared: RoleConfig | None = None
+    """Workers that take tasks of every role, trainings first, then labels, then sampling: none is idle while
+    there is anything to do. Default: one on each core of a machine with up to three and no GPU, else none."""
     sampling: RoleConfig
     """Molecular dynamics; by default half of the cores, one worker each."""
     training: RoleConfig
@@ -93,8 +98,11 @@ class LocalSite(BaseModel):
         if not isinstance(settings, dict):
             return settings
         cores = settings.get("cores", "all")
-        shares = default_roles(usable_cores() if not isinstance(cores, int) else max(cores, 1))
+        n_cores = usable_cores() if not isinstance(cores, int) else max(cores, 1)
+        shares = default_roles(n_cores)
         given = {role: settings.get(role) for role in ROLES}
+        if "shared" not in settings and not any(given.values()) and n_cores < 4 and not usable_gpus():
+            settings = {**settings, "shared": {"workers": n_cores}}
         roles = {
             role: {**shares[role], **value} if isinstance(value, dict) else value or shares[role]
             for role, value in given.items()
@@ -103,7 +111,17 @@ class LocalSite(BaseModel):
 
     def role(self, role: Role) -> RoleConfig:
         """Return the part of the site that a role gets."""
-        return {"sampling": self.sampling, "training": self.training, "labelling": self.labelling}[role]
+        own = {"sampling": self.sampling, "training": self.training, "labelling": self.labelling}
+        return self.shared or own[role]
+
+    def executor(self, role: Role) -> str:
+        """Return the name of the executor that runs a role's tasks."""
+        return SHARED if self.shared else role
+
+    @property
+    def executors(self) -> dict[str, RoleConfig]:
+        """The executors, by name, with the part of the site that each gets."""
+        return {self.executor(role): self.role(role) for role in ROLES}
 
 
 def default_roles(cores: int) -> dict[Role, dict[str, Any]]:

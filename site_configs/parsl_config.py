@@ -17,7 +17,7 @@ from parsl.jobs.error_handlers import windowed_error_handler
 from parsl.launchers import SimpleLauncher
 from parsl.providers import LocalProvider
 
-from site_configs.config import ROLES, HealthConfig, LocalSite, Role, RoleConfig, SiteConfig
+from site_configs.config import HealthConfig, LocalSite, RoleConfig, SiteConfig
 
 RetryCost = Callable[[Exception, Any], float]
 """From the error of a failed try and Parsl's record of its task to what the try costs of `retries`."""
@@ -29,8 +29,9 @@ _FAILED_BLOCKS_IN_A_ROW = 3
 def parsl_config(site: SiteConfig, run_directory: Path, retry_cost: RetryCost) -> Config:
     """Return a fresh configuration: Parsl refuses one that was used before.
 
-    One executor for each role, with the role's name. Nothing depends on PATH, and nothing outlives the
-    driver (see `site_configs.tether`), whose environment must carry the marks of `site_configs.marks`.
+    One executor for each role, with the role's name, or one that all share. Nothing depends on PATH, and
+    nothing outlives the driver (see `site_configs.tether`), whose environment must carry the marks of
+    `site_configs.marks`.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ def parsl_config(site: SiteConfig, run_directory: Path, retry_cost: RetryCost) -
         Decides whether a failed try is repeated.
     """
     return Config(
-        executors=[_executor(site, role, run_directory) for role in ROLES],
+        executors=[_executor(site, name, part, run_directory) for name, part in site.executors.items()],
         run_dir=str(run_directory),
         retries=site.retries,
         retry_handler=retry_cost,
@@ -51,16 +52,15 @@ def parsl_config(site: SiteConfig, run_directory: Path, retry_cost: RetryCost) -
     )
 
 
-def _executor(site: LocalSite, role: Role, run_directory: Path) -> HighThroughputExecutor:
-    part = site.role(role)
+def _executor(site: LocalSite, name: str, part: RoleConfig, run_directory: Path) -> HighThroughputExecutor:
     return HighThroughputExecutor(
-        label=role,
+        label=name,
         address="127.0.0.1",
         provider=LocalProvider(
             init_blocks=1, max_blocks=1, launcher=SimpleLauncher(), worker_init=_init(part)
         ),
         launch_cmd=_launch_command(),
-        interchange_launch_cmd=_interchange_command(run_directory / f"interchange-{role}.log"),
+        interchange_launch_cmd=_interchange_command(run_directory / f"interchange-{name}.log"),
         max_workers_per_node=part.workers,
         available_accelerators=part.accelerators,
         prefetch_capacity=0,

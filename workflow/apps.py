@@ -1,21 +1,30 @@
-"""The Parsl apps of a campaign: one thin wrapper for each role around the guard that runs a task."""
+"""The Parsl app of a campaign: a thin wrapper around the guard that runs a task, for each role."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from parsl import DataFlowKernel, python_app
 
-from site_configs.config import ROLES, Role
+from site_configs.config import ROLES, Role, SiteConfig
 from workflow.guard import Call, run_task
 
 App = Callable[[Call], Future[dict[str, Any]]]
 
 
-def role_apps(kernel: DataFlowKernel) -> dict[Role, App]:
-    """Return the app of every role; each runs on the executor with the role's name and on no other."""
-    return {
-        role: python_app(run_task, data_flow_kernel=kernel, executors=[role], cache=False) for role in ROLES
-    }
+PRIORITY: dict[Role, int] = {"training": 0, "labelling": 1, "sampling": 2}
+"""Who goes first where roles share workers: a training makes all later sampling better, a label all later
+training, and sampling fills what is left."""
+
+
+def role_apps(kernel: DataFlowKernel, site: SiteConfig) -> dict[Role, App]:
+    """Return the app of every role; each runs on the role's executor and on no other."""
+    return {role: _app(kernel, site.executor(role), PRIORITY[role]) for role in ROLES}
+
+
+def _app(kernel: DataFlowKernel, executor: str, priority: int) -> App:
+    app = python_app(run_task, data_flow_kernel=kernel, executors=[executor], cache=False)
+    return partial(app, parsl_resource_specification={"priority": priority})

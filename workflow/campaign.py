@@ -78,7 +78,7 @@ def run_campaign(config: CampaignConfig, site: SiteConfig, directory: Path, disp
                 fingerprint=fingerprint,
                 settings_hash=settings_hash(config),
                 resumed=bool(state.sessions),
-                workers=dict(pool.roles),
+                workers=dict(pool.workers),
                 host=socket.gethostname(),
                 pid=os.getpid(),
             )

@@ -134,7 +134,11 @@ def _roles(state: CampaignState, survival: tuple[float | None, bool]) -> Table:
     busy = busy_by_role(state)
     for role, text in _achievements(state, survival).items():
         work = state.work.get(role)
-        cells = (workers.get(role, 0), f"{busy.get(role, 0.0):.0%}", work.n_ok if work else 0)
+        cells = (
+            workers.get(role, workers.get("shared", 0)),
+            f"{busy.get(role, 0.0):.0%}",
+            work.n_ok if work else 0,
+        )
         paused = Text("paused: " + state.paused[role]["reason"], "bold red") if role in state.paused else text
         table.add_row(role, *(str(cell) for cell in cells), paused)
     return table

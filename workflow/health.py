@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from site_configs.config import HealthConfig, Role
+from site_configs.config import HealthConfig
 from site_configs.marks import kill
 from workflow.guard import one_line
 from workflow.running import RunningTask, running
@@ -28,8 +28,8 @@ class ExecutorWatch:
     locked, so that tasks sent to its manager later are never taken, without any other sign.
     """
 
-    def __init__(self, role: Role, executor: Any, records: Path, health: HealthConfig) -> None:
-        self.role = role
+    def __init__(self, name: str, executor: Any, records: Path, health: HealthConfig) -> None:
+        self.name = name
         self.executor = executor
         self._records = records
         self._health = health
@@ -37,11 +37,11 @@ class ExecutorWatch:
         self._managers: int | None = None
         """Managers connected now; ``None`` until the first has come."""
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"watch-{role}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"watch-{name}", daemon=True)
         self._thread.start()
 
     def note_end_of_task(self) -> None:
-        """Take note that a task of this role has ended."""
+        """Take note that a task has ended."""
         self._flowing = time.monotonic()
 
     def stop(self) -> bool:
@@ -53,7 +53,7 @@ class ExecutorWatch:
     def problem(self) -> str | None:
         """Return what is wrong, or ``None``."""
         found = self._interchange_problem() or self._manager_problem() or self._worker_problem()
-        return None if found is None else f"{self.role}: {found}"
+        return None if found is None else f"{self.name}: {found}"
 
     def _interchange_problem(self) -> str | None:
         status = self.executor.interchange_proc.poll()
@@ -93,7 +93,7 @@ class ExecutorWatch:
             try:
                 self._look()
             except Exception:  # noqa: BLE001 - no answer is what `problem` reports
-                _log.exception("%s: could not look at the executor", self.role)
+                _log.exception("%s: could not look at the executor", self.name)
 
     def _look(self) -> None:
         managers = self.executor.connected_managers()
@@ -110,6 +110,6 @@ class ExecutorWatch:
         late_s = time.time() - run.started - (run.timeout_s or 0.0)
         if run.timeout_s is not None and run.is_here and late_s > _GRACE_S:
             _log.warning(
-                "%s: killing worker %d, %.0f s after the end of its task's time", self.role, run.pid, late_s
+                "%s: killing worker %d, %.0f s after the end of its task's time", self.name, run.pid, late_s
             )
             kill(run.pid, signal.SIGKILL)

@@ -10,7 +10,7 @@ from typing import Any
 
 from qm.config import AseConfig
 from qm.labellers import make_labeller
-from site_configs.config import ROLES, SiteConfig
+from site_configs.config import SiteConfig
 from site_configs.load import load_site
 from workflow import strict_yaml
 from workflow.config import CampaignConfig
@@ -41,17 +41,18 @@ class Plan:
 
     def prepare(self) -> None:
         """Make the directory and write the settings as resolved, if they are new or have changed."""
-        settings = CampaignPaths(self.directory).settings
+        paths = CampaignPaths(self.directory)
         if self.changes or not self.resumes:
             self.directory.mkdir(parents=True, exist_ok=True)
-            save_resolved(self.config, settings)
+            save_resolved(self.config, paths.settings)
+            save_resolved(self.config, paths.settings_in_force)
 
     def text(self) -> str:
         """Return the plan as a few lines."""
         lines = [f"campaign {self.config.name} in {self.directory}: {self._beginning()}"]
         lines += [f"  {name:<11} {text}" for name, text in _settings(self.config)]
-        roles = ", ".join(f"{self.site.role(role).workers} {role}" for role in ROLES)
-        lines.append(f"  {'site':<11} {self.site_name}, workers: {roles}")
+        workers = ", ".join(f"{part.workers} {name}" for name, part in self.site.executors.items())
+        lines.append(f"  {'site':<11} {self.site_name}, workers: {workers}")
         lines += [f"  {'changed':<11} {change}" for change in self.changes]
         return "\n".join(lines)
 
@@ -102,13 +103,15 @@ def make_plan(
     if campaign is None and not resume:
         raise SettingsError("expected --campaign FILE; without it, --resume goes on with a saved campaign")
     file = campaign or _saved_settings(directory)
-    config = load_campaign(file, overrides)
+    config = _with_absolute_paths(load_campaign(file, overrides))
     directory = directory or CAMPAIGNS / config.name
     begun = (directory / LEDGER_NAME).exists()
     _check_directory(directory, campaign, begun=begun, resume=resume)
     changes = _changes(config, directory, file) if begun else []
     _check_running(directory)
     _check_sources(config, file)
+    if not begun:
+        _check_import(config, file)
     return Plan(config, site_name, site, directory, begun, for_site, changes)
 
 
@@ -149,7 +152,7 @@ def _check_directory(directory: Path, campaign: Path | None, *, begun: bool, res
 
 def _changes(config: CampaignConfig, directory: Path, file: Path) -> list[Change]:
     """Return how the settings differ from those the campaign has; refuse what would spoil it."""
-    saved = load_campaign(CampaignPaths(directory).settings)
+    saved = load_campaign(CampaignPaths(directory).settings_in_force)
     if saved.name != config.name:
         raise SettingsError(f"{directory}: holds campaign {saved.name!r}, but {file} is {config.name!r}")
     changes = changed_keys(saved, config)
@@ -166,7 +169,7 @@ def _check_running(directory: Path) -> None:
 
 
 def _check_sources(config: CampaignConfig, file: Path) -> None:
-    """Refuse elements that cannot be labelled, and cells that cannot be built."""
+    """Refuse elements that cannot be labelled."""
     if isinstance(config.labeller, AseConfig):
         known = frozenset(config.labeller.elements or config.elements)
     else:
@@ -177,10 +180,21 @@ def _check_sources(config: CampaignConfig, file: Path) -> None:
             f"{file}: elements: the label source {config.labeller.kind} cannot label {', '.join(unknown)}; "
             f"expected some of {', '.join(sorted(known))}"
         )
-    try:
-        config.builder.check_elements(config.elements)
-    except ValueError as error:
-        raise SettingsError(f"{file}: builder: {error}") from None
+
+
+def _check_import(config: CampaignConfig, file: Path) -> None:
+    path = config.bootstrap.import_extxyz
+    if path is not None and not Path(path).is_file():
+        raise SettingsError(f"{file}: bootstrap.import_extxyz: {path}: no such file")
+
+
+def _with_absolute_paths(config: CampaignConfig) -> CampaignConfig:
+    """Return the settings with paths that mean the same from wherever the campaign is resumed."""
+    path = config.bootstrap.import_extxyz
+    if path is None:
+        return config
+    bootstrap = config.bootstrap.model_copy(update={"import_extxyz": str(Path(path).resolve())})
+    return config.model_copy(update={"bootstrap": bootstrap})
 
 
 def _settings(config: CampaignConfig) -> list[tuple[str, str]]:

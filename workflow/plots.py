@@ -159,23 +159,28 @@ def counts(groups: Mapping[str, Mapping[str, int]]) -> str:
     return _svg(figure)
 
 
-def time_spent(roles: Mapping[str, tuple[float, float, float]]) -> str:
-    """Draw what each role's workers did: hours busy, lost in failed tasks, and idle."""
+_WORK = {"sampling": BLUE, "labelling": ORANGE, "training": GREEN, "failed": RED, "idle": "#dfe3e8"}
+
+
+def time_spent(hours: Mapping[str, Mapping[str, float]]) -> str:
+    """Draw what each executor's workers did, in worker-hours: by role, in failed tasks, and idle."""
+    names = list(hours)
     with mpl.rc_context(_STYLE):
-        figure, (ax,) = _panels(1, 0.9 + 0.4 * max(len(roles), 1))
-        left = np.zeros(len(roles))
-        table = np.array(list(roles.values())).reshape(len(roles), 3)
-        for column, (name, colour) in enumerate((("busy", GREEN), ("failed", RED), ("idle", "#dfe3e8"))):
-            ax.barh(list(roles), table[:, column], left=left, color=colour, label=name, height=0.6)
-            left += table[:, column]
-        for i, (busy, failed, idle) in enumerate(roles.values()):
-            total = busy + failed + idle
-            ax.annotate(f" {busy / total:.0%} busy" if total else "", (total, i), va="center", fontsize=8)
+        figure, (ax,) = _panels(1, 0.9 + 0.4 * max(len(names), 1))
+        left = np.zeros(len(names))
+        for kind, colour in _WORK.items():
+            widths = np.array([hours[name].get(kind, 0.0) for name in names])
+            if widths.any():
+                ax.barh(names, widths, left=left, color=colour, label=kind, height=0.6)
+            left += widths
+        for i, name in enumerate(names):
+            busy = 1.0 - hours[name].get("idle", 0.0) / left[i] if left[i] else 0.0
+            ax.annotate(f" {busy:.0%} busy" if left[i] else "", (left[i], i), va="center", fontsize=8)
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
         ax.margins(x=0.12)
         ax.set_xlabel("worker-hours")
-        ax.legend(ncols=3, loc="lower right", bbox_to_anchor=(1.0, 1.0))
+        ax.legend(ncols=5, loc="lower right", bbox_to_anchor=(1.0, 1.0))
     return _svg(figure)
 
 

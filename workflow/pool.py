@@ -40,7 +40,11 @@ class Pool(Protocol):
 
     @property
     def roles(self) -> Mapping[Role, int]:
-        """Number of workers in each role."""
+        """Number of workers that take tasks of each role."""
+
+    @property
+    def workers(self) -> Mapping[str, int]:
+        """Number of workers by executor: by role, or ``shared`` where the roles share them."""
 
     def submit(
         self, role: Role, function: Callable[..., Any], *args: Any, timeout_s: float | None = None
@@ -79,7 +83,7 @@ class Pool(Protocol):
 
 
 class ParslPool:
-    """A pool of Parsl executors, one for each role.
+    """A pool of Parsl executors, one for each role or one that all share.
 
     Every process of the pool carries the campaign's mark, so that `workflow.processes.reap` finds it, and
     ends by itself within about two seconds when the driver is gone, however it went.
@@ -119,22 +123,27 @@ class ParslPool:
     def _start(self) -> None:
         self._logs.mkdir(parents=True, exist_ok=True)
         self._records = self._cleaner.enter_context(fresh_directory(self._logs / "running"))
-        for role in ROLES:
-            (self._records / role).mkdir()
+        for name in self._site.executors:
+            (self._records / name).mkdir()
         self._cleaner.enter_context(environment(_marks(self._campaign_id)))
         self._cleaner.enter_context(log_file("parsl", self._logs / "parsl.log"))
         plain = self._cleaner.enter_context(path_without_blanks(self._logs / "parsl"))
         self._kernel = DataFlowKernel(parsl_config(self._site, plain, self._retry_cost))
-        self._apps = role_apps(self._kernel)
+        self._apps = role_apps(self._kernel, self._site)
         self._watches = {
-            role: ExecutorWatch(role, self._kernel.executors[role], self._records / role, self._site.health)
-            for role in ROLES
+            name: ExecutorWatch(name, self._kernel.executors[name], self._records / name, self._site.health)
+            for name in self._site.executors
         }
 
     @property
     def roles(self) -> Mapping[Role, int]:
         """Number of workers in each role."""
         return {role: self._site.role(role).workers for role in ROLES}
+
+    @property
+    def workers(self) -> Mapping[str, int]:
+        """Number of workers of each executor."""
+        return {name: part.workers for name, part in self._site.executors.items()}
 
     def submit(
         self, role: Role, function: Callable[..., Any], *args: Any, timeout_s: float | None = None
@@ -143,7 +152,9 @@ class ParslPool:
         if self._closed:
             raise PoolBrokenError("the pool is closed")
         payload = pack(function, args)
-        call = Call(next(self._numbers), role, payload, timeout_s, str(self._records / role))
+        call = Call(
+            next(self._numbers), role, payload, timeout_s, str(self._records / self._site.executor(role))
+        )
         future: Future[TaskResult] = Future()
         future.set_running_or_notify_cancel()  # from here on it cannot be cancelled
         self._pending[call.task] = future
@@ -193,7 +204,7 @@ class ParslPool:
         except Exception as error:  # noqa: BLE001 - the caller waits for a value, whatever happened here
             result = TaskResult(ok=False, error=one_line(error))
         self._tries.pop(call.task, None)
-        self._watches[call.role].note_end_of_task()
+        self._watches[self._site.executor(call.role)].note_end_of_task()
         self._settle(call.task, result)
 
     def _lost(self, call: Call, error: BaseException) -> TaskResult:

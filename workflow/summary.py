@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -135,17 +136,40 @@ def summarise(directory: Path, state: CampaignState | None = None) -> Summary:
 
 
 def busy_by_role(state: CampaignState) -> dict[str, float]:
-    """Return the share of each role's worker time spent in tasks, from the campaign's start."""
+    """Return the share of its workers' time that each role spent in tasks, from the campaign's start."""
+    offered = _offered_s(state)
+    busy: dict[str, float] = {}
+    for role, work in state.work.items():
+        seconds = offered.get(_executor(role, offered), 0.0)
+        busy[role] = min(1.0, (work.busy_s + work.failed_s) / seconds) if seconds > 0 else 0.0
+    return busy
+
+
+def worker_hours(state: CampaignState) -> dict[str, dict[str, float]]:
+    """Return what each executor's workers did: hours by role, in failed tasks (``failed``) and ``idle``."""
+    offered = _offered_s(state)
+    hours: dict[str, dict[str, float]] = {name: {} for name in offered}
+    for role, work in state.work.items():
+        spent = hours.setdefault(_executor(role, offered), {})
+        spent[role] = work.busy_s / 3600.0
+        spent["failed"] = spent.get("failed", 0.0) + work.failed_s / 3600.0
+    for name, spent in hours.items():
+        spent["idle"] = max(0.0, offered.get(name, 0.0) / 3600.0 - sum(spent.values()))
+    return hours
+
+
+def _offered_s(state: CampaignState) -> dict[str, float]:
+    """Return the worker-seconds of each executor, over all sessions."""
     offered: dict[str, float] = {}
     for session in state.sessions:
-        for role, workers in session.workers.items():
-            offered[role] = offered.get(role, 0.0) + workers * (session.last - session.started)
-    return {
-        role: min(1.0, (state.work[role].busy_s + state.work[role].failed_s) / seconds)
-        if role in state.work and seconds > 0
-        else 0.0
-        for role, seconds in offered.items()
-    }
+        for name, workers in session.workers.items():
+            offered[name] = offered.get(name, 0.0) + workers * (session.last - session.started)
+    return offered
+
+
+def _executor(role: str, executors: Mapping[str, float]) -> str:
+    """Return the executor of a role: its own, or the one that all share."""
+    return role if role in executors else "shared"
 
 
 def worst_survival(state: CampaignState) -> tuple[float | None, bool]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from site_configs.config import ROLES, SITE
+from site_configs.config import ROLES, SITE, RoleConfig
 from site_configs.load import SiteError, load_site, site_names
 
 
@@ -20,12 +20,14 @@ def test_every_known_site_can_be_loaded() -> None:
 def test_cores_are_divided_among_the_roles(cores: int) -> None:
     site = load_site("local", {"cores": cores})
     used = sum(site.role(role).workers * site.role(role).threads_per_worker for role in ROLES)
-    assert used == (cores if cores >= 4 else 3)
+    assert used == cores if cores >= 4 else site.executors == {"shared": RoleConfig(workers=cores)}
 
 
-def test_two_cores_give_one_worker_of_one_thread_to_each_role() -> None:
+def test_the_roles_share_the_workers_of_a_small_machine() -> None:
     site = load_site("local", {"cores": 2})
-    assert {(site.role(role).workers, site.role(role).threads_per_worker) for role in ROLES} == {(1, 1)}
+    assert {site.executor(role) for role in ROLES} == {"shared"}
+    assert site.executors == {"shared": RoleConfig(workers=2)}
+    assert load_site("local", {"cores": 2, "shared": None}).executors.keys() == set(ROLES)
 
 
 def test_overrides_replace_single_values_and_whole_parts() -> None:
