@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from site_configs.config import ROLES
 from site_configs.load import load_site, site_names
 from site_configs.parsl_config import parsl_config, python_path
 
@@ -16,7 +15,7 @@ from site_configs.parsl_config import parsl_config, python_path
 def test_every_call_builds_a_new_configuration(name: str, tmp_path: Path) -> None:
     site = load_site(name)
     first, second = (parsl_config(site, tmp_path, lambda _error, _record: 1.0) for _ in range(2))
-    assert [executor.label for executor in first.executors] == list(ROLES)
+    assert [executor.label for executor in first.executors] == list(site.executors)
     assert all(a is not b for a, b in zip(first.executors, second.executors, strict=True))
     assert first is not second
 

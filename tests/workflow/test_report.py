@@ -77,7 +77,7 @@ def test_a_whole_campaign_shows_every_picture(tmp_path):
         "expected and real errors",
         "survival by round",
         "frames by reason",
-        "time of the workers by role",
+        "time of the workers",
     ]
     assert not has_outside_resource(html)
     assert "the median trajectory survives 5 ps" in html
