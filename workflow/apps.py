@@ -26,5 +26,10 @@ def role_apps(kernel: DataFlowKernel, site: SiteConfig) -> dict[Role, App]:
 
 
 def _app(kernel: DataFlowKernel, executor: str, priority: int) -> App:
-    app = python_app(run_task, data_flow_kernel=kernel, executors=[executor], cache=False)
+    app = python_app(run_prioritised, data_flow_kernel=kernel, executors=[executor], cache=False)
     return partial(app, parsl_resource_specification={"priority": priority})
+
+
+def run_prioritised(call: Call, parsl_resource_specification: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+    """Run a call; Parsl hands its resource specification, where the priority is, to the function as well."""
+    return run_task(call)

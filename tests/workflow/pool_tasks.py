@@ -142,3 +142,8 @@ def interrupt() -> None:
 
 def recurse() -> None:
     recurse()
+
+
+def append_line(path: Path, line: str) -> None:
+    with path.open("a") as file:
+        file.write(f"{line}\n")

@@ -266,3 +266,14 @@ def test_the_environment_is_put_back_after_close(tmp_path: Path) -> None:
         assert os.environ[CAMPAIGN_MARK] == tmp_path.name
     assert dict(os.environ) == before
     assert members(tmp_path.name) == []
+
+
+def test_workers_that_roles_share_take_trainings_before_labels_before_sampling(tmp_path: Path) -> None:
+    order = tmp_path / "order"
+    with ParslPool(load_site("local", {"cores": 1}), tmp_path / "logs", tmp_path.name) as pool:
+        assert pool.workers == {"shared": 1}
+        first = pool.submit("sampling", tasks.sleep, 3)
+        roles: list[Role] = ["sampling", "labelling", "training"]
+        futures = [first, *(pool.submit(role, tasks.append_line, order, role) for role in roles)]
+        assert all(future.result(RESULT_S).ok for future in futures)
+    assert order.read_text().split() == ["training", "labelling", "sampling"]
