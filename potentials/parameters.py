@@ -69,20 +69,24 @@ class ParameterLayout:
     @property
     def n_parameters(self) -> int:
         """Length of a row."""
-        return self.n_elements * sum((n_in + 1) * n_out for n_in, n_out in pairwise(self.widths))
+        return sum(n_rows * n_columns for n_rows, n_columns in self.blocks)
+
+    @property
+    def blocks(self) -> list[tuple[int, int]]:
+        """Shape of every layer's weights with the bias as a last row, in the order of a row."""
+        return [(n_in + 1, n_out) for n_in, n_out in pairwise(self.widths)] * self.n_elements
+
+    def matrices(self, flat: Tensor) -> list[Tensor]:
+        """Return views of the rows: per layer weights over a row of biases, (n_members, in + 1, out)."""
+        sizes = [n_rows * n_columns for n_rows, n_columns in self.blocks]
+        parts = torch.split(flat, sizes, dim=1)
+        return [part.view(-1, *shape) for part, shape in zip(parts, self.blocks, strict=True)]
 
     def layers(self, flat: Tensor) -> list[list[Layer]]:
         """Return views of the rows: per element and layer, (n_members, in, out) and (n_members, 1, out)."""
-        start, elements = 0, []
-        for _ in range(self.n_elements):
-            layers = []
-            for n_in, n_out in pairwise(self.widths):
-                weight = flat[:, start : start + n_in * n_out].view(-1, n_in, n_out)
-                start += n_in * n_out
-                layers.append((weight, flat[:, start : start + n_out].unsqueeze(1)))
-                start += n_out
-            elements.append(layers)
-        return elements
+        layers = [(matrix[:, :-1], matrix[:, -1:]) for matrix in self.matrices(flat)]
+        depth = len(self.widths) - 1
+        return [layers[start : start + depth] for start in range(0, len(layers), depth)]
 
     def initial(self, seeds: Sequence[int]) -> Tensor:
         """Return random rows, one per seed, shape (n_members, n_parameters), float32.

@@ -183,7 +183,7 @@ def _first_state(
         members = list(start.card.get("training", {}).get("members", range(start.n_members)))
         scaling = learner.scaling.of_members(members)
         flat[members] = learner.layout.rows(start.networks, scaling, start.shift_ev)
-    return TrainingState.begin(flat, seeds, learner.config.learning_rate)
+    return TrainingState.begin(flat, seeds, learner.layout, learner.config)
 
 
 def _learn(

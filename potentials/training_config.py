@@ -24,8 +24,8 @@ class TrainingConfig(BaseModel):
     |σ̂ - σ|², in eV, Å and eV/Å³, with ε the squared error of the energy. Smith et al. (2021) take the total
     energy and ℓ0 = 0.01 Å², in hartree and Å. Both terms are squared energies (times Å²): in eV both grow by
     27.2114², their ratio stays 0.01, and Adam does not notice the common factor. The paper's training is
-    ``energy_term: frame``, ``energy_weight: 1``, ``force_weight: 0.01``, ``schedule: plateau``,
-    ``learning_rate: 1e-3``, ``final_learning_rate: 1e-5``, ``batch_frames: 128`` and
+    ``energy_term: frame``, ``energy_weight: 1``, ``force_weight: 0.01``, ``optimiser: adam``,
+    ``schedule: plateau``, ``learning_rate: 1e-3``, ``final_learning_rate: 1e-5``, ``batch_frames: 128`` and
     ``weight_average_epochs: 0``.
     """
 
@@ -35,7 +35,7 @@ class TrainingConfig(BaseModel):
     """What is squared: the energy of the frame (the paper), or that divided by √M or by M."""
     energy_weight: NonNegativeFloat = 1.0
     """Weight of the energy term."""
-    force_weight: NonNegativeFloat = 0.1
+    force_weight: NonNegativeFloat = 0.3
     """Weight of the force term, Å²."""
     stress_weight: NonNegativeFloat = 0.0
     """Weight of the stress term, Å⁶; frames without a stress have none."""
@@ -44,9 +44,11 @@ class TrainingConfig(BaseModel):
     """Frames per step."""
     max_epochs: PositiveInt = 100
     """A member that has not stopped before stops after this many passes over the training set."""
+    optimiser: Literal["soap", "adam"] = "soap"
+    """Adam (the paper), or Adam in the axes of Shampoo, which reaches half the error in the same time."""
     schedule: Literal["cosine", "plateau"] = "cosine"
     """The learning rate falls along half a cosine over ``max_epochs``; or is halved on a plateau (paper)."""
-    learning_rate: PositiveFloat = 2e-3
+    learning_rate: PositiveFloat = 1e-2
     """The first learning rate."""
     final_learning_rate: PositiveFloat = 1e-5
     """The last; on the plateau schedule a member that would fall below it stops."""
@@ -56,8 +58,6 @@ class TrainingConfig(BaseModel):
     """Decoupled decay of the weights per unit of learning rate (AdamW)."""
     weight_average_epochs: NonNegativeFloat = 1.0
     """Time constant of the running average of the weights that is tested and kept, epochs; 0: no average."""
-    max_gradient_norm: PositiveFloat | None = None
-    """A member's gradient is shortened to this many times its running mean norm; ``None``: never."""
 
     max_restarts: int = Field(default=2, ge=0)
     """How often a member that diverges begins again from another seed before it is given up."""

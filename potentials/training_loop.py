@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from potentials.gradients import ENERGY_POWER, Residuals, evaluate, loss_and_gradient
-from potentials.optimiser import cosine_rate, step
+from potentials.optimiser import Optimiser, cosine_rate
 from potentials.parameters import ParameterLayout, Scaling
 from potentials.training_config import TrainingConfig
 from potentials.training_frames import ReadyBatch, ReadyFrames
@@ -137,6 +137,7 @@ class Learner:
             state.moments.rows(rows),
             self.scaling.of_members(rows.tolist()),
         )
+        optimiser = Optimiser(self.layout, self.config, self._average_steps)
         healthy = torch.ones(len(rows), dtype=torch.bool)
         tally = Tally.empty(len(rows))
         for number, indices in enumerate(batches):
@@ -151,7 +152,7 @@ class Learner:
             healthy &= torch.isfinite(loss) & torch.isfinite(gradient).all(dim=1)
             gradient[~healthy] = 0.0
             rates = self._rates(state, rows, number / len(batches))
-            step(flat, gradient, moments, rates, self._average_steps, self.config)
+            optimiser.step(flat, gradient, moments, rates)
             tally.add(residuals, batch, seen, self.config)
         state.flat[rows] = flat
         state.moments.put(rows, moments)
@@ -230,7 +231,7 @@ class Learner:
         if attempt > self.config.max_restarts:
             state.members[m].status = "failed"
         else:
-            state.restart(m, self.layout, member_seed(self.seed, m, attempt), self.config.learning_rate)
+            state.restart(m, member_seed(self.seed, m, attempt), self.layout, self.config)
 
 
 def _masked_sum(values: Tensor, counts: Tensor) -> Tensor:

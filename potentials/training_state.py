@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from potentials.optimiser import Moments
 from potentials.parameters import ParameterLayout
+from potentials.training_config import TrainingConfig
 
 Status = Literal["learning", "finished", "failed"]
 
@@ -102,23 +103,25 @@ class TrainingState:
     history: list[EpochReport] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, flat: Tensor, seeds: Sequence[int], learning_rate: float) -> TrainingState:
+    def begin(
+        cls, flat: Tensor, seeds: Sequence[int], layout: ParameterLayout, config: TrainingConfig
+    ) -> TrainingState:
         """Return the state before the first epoch."""
-        members = [Member(seed, learning_rate) for seed in seeds]
-        return cls(flat, Moments.begin(flat), flat.clone(), members)
+        members = [Member(seed, config.learning_rate) for seed in seeds]
+        return cls(flat, Moments.begin(flat, layout, config), flat.clone(), members)
 
     def having(self, status: Status) -> list[int]:
         """Return the members of this status."""
         return [m for m, member in enumerate(self.members) if member.status == status]
 
-    def restart(self, member: int, layout: ParameterLayout, seed: int, learning_rate: float) -> None:
+    def restart(self, member: int, seed: int, layout: ParameterLayout, config: TrainingConfig) -> None:
         """Let a member begin again from another seed."""
         row = layout.initial([seed])
         self.flat[member] = row[0]
         self.best[member] = row[0]
-        self.moments.put(torch.tensor([member]), Moments.begin(row))
+        self.moments.put(torch.tensor([member]), Moments.begin(row, layout, config))
         n_restarts = self.members[member].n_restarts + 1
-        self.members[member] = Member(seed, learning_rate, n_restarts=n_restarts)
+        self.members[member] = Member(seed, config.learning_rate, n_restarts=n_restarts)
 
     def copy(self) -> TrainingState:
         """Return a state that shares nothing with this one."""
@@ -136,11 +139,11 @@ class TrainingState:
     @classmethod
     def restored(cls, tensors: dict[str, Tensor], text: str) -> TrainingState:
         """Return the state that had these `tensors` and this `text`."""
-        moments = {name: tensors[name] for name in ("mean", "square", "average", "steps")}
+        moments = Moments(**{item.name: tensors[item.name] for item in fields(Moments)})
         parts = json.loads(text)
         history = [EpochReport(**(row | {"restarted": tuple(row["restarted"])})) for row in parts["history"]]
         members = [Member(**member) for member in parts["members"]]
-        return cls(tensors["flat"], Moments(**moments), tensors["best"], members, history)
+        return cls(tensors["flat"], moments, tensors["best"], members, history)
 
 
 def member_seed(seed: int, member: int, restart: int) -> int:

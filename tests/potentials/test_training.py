@@ -201,13 +201,13 @@ def test_an_absurd_learning_rate_ends_in_an_error_not_in_nonsense():
 
 def test_plateau_schedule_halves_and_stops():
     config = TrainingConfig(
-        schedule="plateau", plateau_epochs=1, learning_rate=1e-3, final_learning_rate=4e-4, max_epochs=50
+        schedule="plateau", plateau_epochs=1, learning_rate=2e-2, final_learning_rate=8e-3, max_epochs=90
     )
     history = train(config=config).history
     rates = [report.learning_rate for report in history]
-    assert rates[0] == pytest.approx(1e-3)
-    assert rates[-1] < 4e-4  # the last members have just fallen below the last rate
-    assert len(history) < 50
+    assert rates[0] == pytest.approx(2e-2)
+    assert rates[-1] < 8e-3  # the last members have just fallen below the last rate
+    assert len(history) < 90
 
 
 def test_warm_start_goes_on_where_the_last_ensemble_was(tmp_path):
