@@ -50,8 +50,8 @@ class Moments:
         axes = flat.new_zeros(len(flat), n_axes)
         for pair in _squares(axes, layout) if n_axes else []:
             for square in pair:
-                square += torch.eye(square.shape[1])
-        steps = torch.zeros(len(flat), dtype=torch.float64)
+                square.diagonal(dim1=1, dim2=2).fill_(1.0)
+        steps = flat.new_zeros(len(flat), dtype=torch.float64)
         return cls(zeros, zeros.clone(), torch.zeros_like(axes), axes, flat.clone(), steps)
 
     def rows(self, rows: Tensor) -> Moments:

@@ -120,10 +120,10 @@ class ParameterLayout:
 
     def rows(self, networks: MemberNetworks, scaling: Scaling, shift_ev: Tensor) -> Tensor:
         """Return the rows whose ``networks`` these are: the inverse of `networks`."""
-        flat = torch.zeros(len(scaling.energy_ev), self.n_parameters, dtype=torch.float64)
+        flat = scaling.shift_ev.new_zeros(len(scaling.energy_ev), self.n_parameters)
         for element, layers in enumerate(self.layers(flat)):
-            w = [weight.double().cpu() for weight in networks.weights[element]]
-            b = [bias.double().cpu() for bias in networks.biases[element]]
+            w = [weight.to(flat) for weight in networks.weights[element]]
+            b = [bias.to(flat) for bias in networks.biases[element]]
             b[0] = b[0] + (scaling.centre[element].double() @ w[0]).unsqueeze(1)
             w[0] = w[0] * scaling.width[element].double().unsqueeze(-1)
             extra = scaling.shift_ev[:, element] - shift_ev[element]

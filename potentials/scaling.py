@@ -40,10 +40,10 @@ def lone_atom_energies(ready: ReadyFrames, frames: Tensor) -> Tensor:
     Least squares of the error per root atom over ``frames`` (bool); where compositions leave it open, the
     smallest numbers.
     """
-    counts, energies = ready.element_counts[frames], ready.energies_ev[frames]
+    counts, energies = ready.element_counts[frames].cpu(), ready.energies_ev[frames].cpu()
     weight = counts.sum(dim=1).rsqrt()
     solution = torch.linalg.lstsq(counts * weight[:, None], (energies * weight)[:, None], driver="gelsd")
-    energies_ev: Tensor = solution.solution[:, 0]
+    energies_ev: Tensor = solution.solution[:, 0].to(ready.device)
     return energies_ev
 
 
@@ -54,7 +54,7 @@ def _descriptor_statistics(ready: ReadyFrames, floor: float) -> tuple[Tensor, Te
     for start in range(0, len(ready), STATISTICS_FRAMES):
         batch = ready.batch(range(start, min(start + STATISTICS_FRAMES, len(ready))))
         values = batch.descriptors.values.double()
-        terms = torch.cat([torch.ones(len(values), 1, dtype=torch.float64), values, values**2], dim=1)
+        terms = torch.cat([values.new_ones(len(values), 1), values, values**2], dim=1)
         total = terms.new_zeros(n_elements, terms.shape[1])
         sums.append(total.index_add_(0, batch.graph.species, terms))
     n_atoms, first, second = torch.stack(sums).sum(0).tensor_split([1, 1 + values.shape[1]], dim=1)

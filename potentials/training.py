@@ -89,6 +89,7 @@ def train_ensemble(
     on_epoch: Callable[[EpochReport], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     kernel: KernelName = "auto",
+    device: torch.device | str = "cpu",
 ) -> TrainingResult | None:
     """Train an ensemble.
 
@@ -115,6 +116,9 @@ def train_ensemble(
         Asked before every batch; once it says yes, a checkpoint is written and ``None`` returned.
     kernel
         How descriptors are computed.
+    device
+        Where to train; the ensemble is returned on the CPU. On a GPU sums are not made in a fixed order: there
+        the same seed gives the same weights only nearly.
 
     Raises
     ------
@@ -125,11 +129,12 @@ def train_ensemble(
         ``checkpoint`` is damaged or of another training.
     """
     asked = should_stop or (lambda: False)
-    learner = _prepare(train, elements, potential, training, seed, kernel)
+    learner = _prepare(train, elements, potential, training, seed, kernel, torch.device(device))
     identity = _identity(train, elements, potential, training, seed, start)
     state = read_checkpoint(checkpoint, identity) if checkpoint else None
     if state is None:
         state = _first_state(learner, potential.n_members, start, elements, potential)
+    state = state.to(learner.ready.device)
     if not _learn(learner, state, identity, checkpoint, on_epoch, asked):
         return None
     return _result(learner, state, train, validation, elements, potential, kernel)
@@ -142,10 +147,18 @@ def _prepare(
     training: TrainingConfig,
     seed: int,
     kernel: KernelName,
+    device: torch.device,
 ) -> Learner:
-    deal = Deal.of(train.ids, potential.n_members)
+    deal = Deal.of(train.ids, potential.n_members).to(device)
     spec = DescriptorSpec.from_config(potential, len(elements))
-    ready = ReadyFrames(train, elements, spec, kernel_for(spec, "cpu", kernel))
+    ready = ReadyFrames(
+        train,
+        elements,
+        spec,
+        kernel_for(spec, device, kernel),
+        device=device,
+        memory_gib=training.cache_gib,
+    )
     scaling = fit_scaling(ready, deal.learns)
     return Learner(ready, ParameterLayout.of(spec, potential), scaling, deal, training, seed)
 
@@ -182,7 +195,8 @@ def _first_state(
             raise ValueError("the ensemble to start from has other elements or settings than this training")
         members = list(start.card.get("training", {}).get("members", range(start.n_members)))
         scaling = learner.scaling.of_members(members)
-        flat[members] = learner.layout.rows(start.networks, scaling, start.shift_ev)
+        shift_ev = start.shift_ev.to(scaling.shift_ev)
+        flat[members] = learner.layout.rows(start.networks, scaling, shift_ev).cpu()
     return TrainingState.begin(flat, seeds, learner.layout, learner.config)
 
 
@@ -228,7 +242,7 @@ def _result(
     kernel: KernelName,
 ) -> TrainingResult:
     members = state.having("finished")
-    everything = torch.ones(len(train), dtype=torch.bool)
+    everything = torch.ones(len(train), dtype=torch.bool, device=learner.ready.device)
     shift_ev = lone_atom_energies(learner.ready, everything)
     networks = learner.layout.networks(state.best[members], learner.scaling.of_members(members), shift_ev)
     spec = DescriptorSpec.from_config(potential, len(elements))
@@ -247,7 +261,8 @@ def _result(
         restarted_members=[m for m, member in enumerate(state.members) if member.n_restarts],
         failed_members=state.having("failed"),
     )
-    return replace(result, ensemble=replace(ensemble, card=_card(result, learner, state, train)))
+    finished = replace(ensemble.to(device="cpu"), card=_card(result, learner, state, train))
+    return replace(result, ensemble=finished)
 
 
 def _unseen(ensemble: AniEnsemble, row: int, fold: int, train: TrainingSet, n_members: int) -> FrameErrors:

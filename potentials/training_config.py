@@ -54,7 +54,7 @@ class TrainingConfig(BaseModel):
     """The last; on the plateau schedule a member that would fall below it stops."""
     plateau_epochs: PositiveInt = 10
     """Plateau schedule: halve after this many epochs without a better loss on the member's stopping fold."""
-    weight_decay: NonNegativeFloat = 0.0
+    weight_decay: NonNegativeFloat = 0.1
     """Decoupled decay of the weights per unit of learning rate (AdamW)."""
     weight_average_epochs: NonNegativeFloat = 1.0
     """Time constant of the running average of the weights that is tested and kept, epochs; 0: no average."""
@@ -64,7 +64,7 @@ class TrainingConfig(BaseModel):
     divergence_factor: PositiveFloat = 30.0
     """A member has diverged when its loss is not finite, or this many times that of predicting no forces."""
     cache_gib: NonNegativeFloat = 2.0
-    """Memory for what does not depend on the weights: neighbours, descriptors and their derivatives, GiB."""
+    """Memory for neighbour lists, GiB; those of frames that find no room are made anew for every batch."""
 
     @model_validator(mode="after")
     def _rates_fall(self) -> Self:

@@ -1,8 +1,8 @@
-"""Labelled frames made ready for training: neighbours and descriptors found once, joined into batches."""
+"""Labelled frames ready for training: pairs found once, as far as memory allows, and joined into batches."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,44 +16,43 @@ from potentials.training_set import TrainingSet
 
 
 @dataclass(frozen=True)
-class ReadyFrame:
-    """One labelled frame and its pairs.
+class Labels:
+    """Labels of one frame or of several joined.
 
     Attributes
     ----------
-    graph
-        Its pairs, within the cutoff.
     element_counts
-        Atoms of each element, shape (1, n_elements), float64.
-    energy_ev
-        Shape (1,), float64.
+        Atoms of each element, shape (n_frames, n_elements), float64.
+    energies_ev
+        Shape (n_frames,), float64.
     forces
         Shape (n_atoms, 3), eV/Å.
     stress
-        Shape (1, 3, 3), eV/Å³; zero where there is none.
+        Shape (n_frames, 3, 3), eV/Å³; zero where there is none.
     inverse_volume
-        Shape (1,), 1/Å³; zero where there is no stress.
+        Shape (n_frames,), 1/Å³; zero where there is no stress.
     """
 
-    graph: PairGraph
-    element_counts: Tensor
-    energy_ev: Tensor
-    forces: Tensor
-    stress: Tensor
-    inverse_volume: Tensor
-
-
-@dataclass(frozen=True)
-class ReadyBatch:
-    """Several frames as one; the fields are those of `ReadyFrame`, joined."""
-
-    graph: PairGraph
-    descriptors: Descriptors
     element_counts: Tensor
     energies_ev: Tensor
     forces: Tensor
     stress: Tensor
     inverse_volume: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence[Labels]) -> Labels:
+        """Lay labels end to end."""
+        return cls(
+            *(torch.cat(column) for column in zip(*(vars(part).values() for part in parts), strict=True))
+        )
+
+
+@dataclass(frozen=True)
+class ReadyBatch(Labels):
+    """Labels of several frames, their pairs and descriptors."""
+
+    graph: PairGraph
+    descriptors: Descriptors
 
     @property
     def n_atoms_per_frame(self) -> Tensor:
@@ -76,6 +75,10 @@ class ReadyFrames:
         Computes the descriptors.
     dtype
         Of positions, forces and descriptors; energies are float64.
+    device
+        Where batches are.
+    memory_gib
+        Pairs of as many frames as fit into this are kept; those of others are found anew in every batch.
     """
 
     def __init__(
@@ -84,74 +87,120 @@ class ReadyFrames:
         elements: Sequence[str],
         spec: DescriptorSpec,
         kernel: DescriptorKernel,
+        *,
         dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        memory_gib: float = 1.0,
     ) -> None:
-        self.ids = list(data.ids)
         self.kernel = kernel
         self.dtype = dtype
-        self._frames = [_ready(data, i, elements, spec.radial_cutoff_ang, dtype) for i in range(len(data))]
+        self.device = torch.device(device)
+        self._data = data
+        self._elements = tuple(elements)
+        self._cutoff_ang = spec.radial_cutoff_ang
+        self._labels = [self._read(i) for i in range(len(data))]
+        self._pairs: dict[int, _Pairs] = {}
+        self._keep_pairs(memory_gib * 2.0**30)
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return len(self._labels)
 
     @property
     def element_counts(self) -> Tensor:
         """Atoms of each element in each frame, shape (n_frames, n_elements), float64."""
-        return torch.cat([frame.element_counts for frame in self._frames])
+        return torch.cat([labels.element_counts for labels in self._labels])
 
     @property
     def energies_ev(self) -> Tensor:
         """Shape (n_frames,), float64."""
-        return torch.cat([frame.energy_ev for frame in self._frames])
+        return torch.cat([labels.energies_ev for labels in self._labels])
 
     @property
     def mean_square_forces(self) -> Tensor:
         """Mean of f² over the components of each frame's forces, shape (n_frames,), float64, eV²/Å²."""
-        return torch.stack([frame.forces.double().square().mean() for frame in self._frames])
+        return torch.stack([labels.forces.double().square().mean() for labels in self._labels])
 
-    def batch(self, indices: Sequence[int]) -> ReadyBatch:
+    def batch(self, indices: Iterable[int]) -> ReadyBatch:
         """Join the frames of these positions."""
-        frames = [self._frames[i] for i in indices]
-        graph = join([frame.graph for frame in frames])
-        return ReadyBatch(
-            graph=graph,
-            descriptors=self.kernel(graph),
-            element_counts=torch.cat([frame.element_counts for frame in frames]),
-            energies_ev=torch.cat([frame.energy_ev for frame in frames]),
-            forces=torch.cat([frame.forces for frame in frames]),
-            stress=torch.cat([frame.stress for frame in frames]),
-            inverse_volume=torch.cat([frame.inverse_volume for frame in frames]),
+        chosen = list(indices)
+        labels = Labels.joined([self._labels[i] for i in chosen])
+        graph = join([self._pairs[i].graph() if i in self._pairs else self._find(i) for i in chosen])
+        return ReadyBatch(**vars(labels), graph=graph, descriptors=self.kernel(graph))
+
+    def _keep_pairs(self, n_bytes: float) -> None:
+        for i in range(len(self)):
+            pairs = _Pairs.of(self._find(i))
+            n_bytes -= pairs.n_bytes
+            if n_bytes < 0:
+                return
+            self._pairs[i] = pairs
+
+    def _find(self, i: int) -> PairGraph:
+        frame = self._data.frames[i]
+        batch = Batch.from_frames([frame], self._elements, dtype=self.dtype, device=self.device)
+        return NeighbourList(self._cutoff_ang, skin_ang=0.0).graph(batch)
+
+    def _read(self, i: int) -> Labels:
+        data, frame = self._data, self._data.frames[i]
+        stress = data.stresses_ev_per_ang3[i] if frame.pbc.all() else None
+        counts = [frame.get_chemical_symbols().count(element) for element in self._elements]
+        return Labels(
+            element_counts=torch.tensor([counts], dtype=torch.float64, device=self.device),
+            energies_ev=torch.tensor([data.energies_ev[i]], dtype=torch.float64, device=self.device),
+            forces=torch.as_tensor(data.forces_ev_per_ang[i]).to(self.device, self.dtype),
+            stress=torch.as_tensor(np.zeros((3, 3)) if stress is None else stress).to(
+                self.device, self.dtype
+            )[None],
+            inverse_volume=torch.tensor(
+                [0.0 if stress is None else 1.0 / frame.get_volume()], dtype=self.dtype, device=self.device
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """A graph of one frame in half the memory."""
+
+    species: Tensor
+    n_pairs_per_atom: Tensor
+    neighbour: Tensor
+    vector: Tensor
+
+    @classmethod
+    def of(cls, graph: PairGraph) -> _Pairs:
+        return cls(graph.species, graph.first_pair.diff(), graph.neighbour.int(), graph.vector)
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(tensor.nbytes for tensor in vars(self).values())
+
+    def graph(self) -> PairGraph:
+        count = self.n_pairs_per_atom
+        atoms = torch.arange(len(count), device=count.device)
+        return PairGraph(
+            species=self.species,
+            first_pair=torch.cat([count.new_zeros(1), count.cumsum(0)]),
+            centre=torch.repeat_interleave(atoms, count, output_size=len(self.neighbour)),
+            neighbour=self.neighbour.long(),
+            vector=self.vector,
+            frame_index=torch.zeros_like(atoms),
+            n_frames=1,
         )
 
 
 def join(graphs: Sequence[PairGraph]) -> PairGraph:
     """Lay graphs end to end."""
-    atoms = np.cumsum([0, *(graph.n_atoms for graph in graphs)]).tolist()
-    pairs = np.cumsum([0, *(graph.n_pairs for graph in graphs)]).tolist()
-    frames = np.cumsum([0, *(graph.n_frames for graph in graphs)]).tolist()
+    atoms, pairs, frames = (
+        np.cumsum([0, *(getattr(graph, name) for graph in graphs)]).tolist()
+        for name in ("n_atoms", "n_pairs", "n_frames")
+    )
     firsts = [graph.first_pair[:-1] + start for graph, start in zip(graphs, pairs, strict=False)]
     return PairGraph(
         species=torch.cat([graph.species for graph in graphs]),
-        first_pair=torch.cat([*firsts, torch.tensor(pairs[-1:])]),
+        first_pair=torch.cat([*firsts, firsts[0].new_tensor(pairs[-1:])]),
         centre=torch.cat([graph.centre + start for graph, start in zip(graphs, atoms, strict=False)]),
         neighbour=torch.cat([graph.neighbour + start for graph, start in zip(graphs, atoms, strict=False)]),
         vector=torch.cat([graph.vector for graph in graphs]),
         frame_index=torch.cat([graph.frame_index + n for graph, n in zip(graphs, frames, strict=False)]),
         n_frames=frames[-1],
-    )
-
-
-def _ready(
-    data: TrainingSet, i: int, elements: Sequence[str], cutoff_ang: float, dtype: torch.dtype
-) -> ReadyFrame:
-    frame, stress = data.frames[i], data.stresses_ev_per_ang3[i]
-    batch = Batch.from_frames([frame], elements, dtype=dtype)
-    has_stress = stress is not None and bool(frame.pbc.all())
-    return ReadyFrame(
-        graph=NeighbourList(cutoff_ang, skin_ang=0.0).graph(batch),
-        element_counts=torch.bincount(batch.species, minlength=len(elements)).double()[None],
-        energy_ev=torch.tensor([data.energies_ev[i]], dtype=torch.float64),
-        forces=torch.as_tensor(data.forces_ev_per_ang[i], dtype=dtype),
-        stress=torch.as_tensor(stress if stress is not None else np.zeros((3, 3)), dtype=dtype)[None],
-        inverse_volume=torch.tensor([1.0 / frame.get_volume() if has_stress else 0.0], dtype=dtype),
     )

@@ -52,6 +52,10 @@ class Deal:
             raise ValueError(f"{len(ids)} labels are too few to train {n_members} members on folds of them")
         return cls(learns, stops)
 
+    def to(self, device: torch.device) -> Deal:
+        """Return the same deal elsewhere."""
+        return Deal(self.learns.to(device), self.stops.to(device))
+
 
 @dataclass
 class Tally:
@@ -64,9 +68,9 @@ class Tally:
     force: Tensor
 
     @classmethod
-    def empty(cls, n_members: int) -> Tally:
+    def empty(cls, n_members: int, device: torch.device) -> Tally:
         """Return a tally of no frames."""
-        return cls(*torch.zeros(5, n_members, dtype=torch.float64).unbind())
+        return cls(*torch.zeros(5, n_members, dtype=torch.float64, device=device).unbind())
 
     def add(self, residuals: Residuals, batch: ReadyBatch, counts: Tensor, config: TrainingConfig) -> None:
         """Add the frames that ``counts``, shape (n_members, n_frames), holds a one for."""
@@ -129,7 +133,7 @@ class Learner:
         bool
             Whether the epoch was completed; if not, ``state`` is of no use.
         """
-        rows = torch.tensor(state.having("learning"))
+        rows = torch.tensor(state.having("learning"), device=state.flat.device)
         rng = np.random.default_rng([self.seed, len(state.history)])
         batches = np.array_split(rng.permutation(len(self.ready)), self.n_steps_per_epoch)
         flat, moments, scaling = (
@@ -138,8 +142,8 @@ class Learner:
             self.scaling.of_members(rows.tolist()),
         )
         optimiser = Optimiser(self.layout, self.config, self._average_steps)
-        healthy = torch.ones(len(rows), dtype=torch.bool)
-        tally = Tally.empty(len(rows))
+        healthy = torch.ones_like(rows, dtype=torch.bool)
+        tally = Tally.empty(len(rows), flat.device)
         for number, indices in enumerate(batches):
             if should_stop():
                 return False
@@ -151,7 +155,7 @@ class Learner:
             )
             healthy &= torch.isfinite(loss) & torch.isfinite(gradient).all(dim=1)
             gradient[~healthy] = 0.0
-            rates = self._rates(state, rows, number / len(batches))
+            rates = self._rates(state, rows.tolist(), number / len(batches))
             optimiser.step(flat, gradient, moments, rates)
             tally.add(residuals, batch, seen, self.config)
         state.flat[rows] = flat
@@ -163,17 +167,17 @@ class Learner:
     def _average_steps(self) -> float:
         return self.config.weight_average_epochs * self.n_steps_per_epoch
 
-    def _rates(self, state: TrainingState, rows: Tensor, progress: float) -> Tensor:
-        members = [state.members[m] for m in rows.tolist()]
+    def _rates(self, state: TrainingState, rows: list[int], progress: float) -> Tensor:
+        members = [state.members[m] for m in rows]
         if self.config.schedule == "plateau":
             rates = [member.learning_rate for member in members]
         else:
             rates = [cosine_rate(self.config, member.n_epochs + progress) for member in members]
-        return torch.tensor(rates, dtype=torch.float64)
+        return torch.tensor(rates, dtype=torch.float64, device=state.flat.device)
 
     def _finish(self, state: TrainingState, rows: list[int], healthy: list[bool], tally: Tally) -> None:
         """Test the averaged weights, keep the best, stop or restart members, and write the history."""
-        losses, test, restarted = tally.mean_loss(), Tally.empty(len(rows)), []
+        losses, test, restarted = tally.mean_loss(), Tally.empty(len(rows), tally.loss.device), []
         for row, m in enumerate(rows):
             member = state.members[m]
             member.n_epochs += 1
@@ -184,7 +188,7 @@ class Learner:
             self._test(state, m, row, test)
             tested = test.mean_loss()[row]
             self._judge(state, m, tested if math.isfinite(tested) else losses[row])
-        rate = float(self._rates(state, torch.tensor(rows), 0.0).mean())
+        rate = float(self._rates(state, rows, 0.0).mean())
         state.history.append(
             EpochReport(
                 epoch=len(state.history) + 1,
@@ -206,7 +210,7 @@ class Learner:
             batch = self.ready.batch(frames[start : start + TEST_FRAMES])
             stress = self.config.stress_weight > 0.0
             residuals = evaluate(average, self.layout, scaling, batch, stress=stress).residuals
-            counts = torch.zeros(len(tally.frames), batch.graph.n_frames, dtype=torch.float64)
+            counts = tally.frames.new_zeros(len(tally.frames), batch.graph.n_frames)
             counts[row] = 1.0
             tally.add(residuals, batch, counts, self.config)
 

@@ -116,12 +116,17 @@ class TrainingState:
 
     def restart(self, member: int, seed: int, layout: ParameterLayout, config: TrainingConfig) -> None:
         """Let a member begin again from another seed."""
-        row = layout.initial([seed])
+        row = layout.initial([seed]).to(self.flat)
         self.flat[member] = row[0]
         self.best[member] = row[0]
         self.moments.put(torch.tensor([member]), Moments.begin(row, layout, config))
         n_restarts = self.members[member].n_restarts + 1
         self.members[member] = Member(seed, config.learning_rate, n_restarts=n_restarts)
+
+    def to(self, device: torch.device) -> TrainingState:
+        """Return the same state elsewhere."""
+        tensors = {name: tensor.to(device) for name, tensor in self.tensors().items()}
+        return TrainingState.restored(tensors, self.text())
 
     def copy(self) -> TrainingState:
         """Return a state that shares nothing with this one."""

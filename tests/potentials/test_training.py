@@ -263,3 +263,37 @@ def test_elements_missing_from_the_potential_are_refused():
     strange.symbols[0] = "Cu"
     with pytest.raises(ValueError, match="frames contain Cu"):
         train(replace(data, frames=[*data.frames[:3], strange, *data.frames[4:]]))
+
+
+def test_pairs_that_find_no_room_in_memory_change_nothing():
+    assert torch.equal(weights(train(config=QUICK.model_copy(update={"cache_gib": 0.0}))), weights(train()))
+
+
+def test_two_elements_learn_together():
+    def alloyed(data):
+        frames = [frame.copy() for frame in data.frames]
+        rng = np.random.default_rng(8)
+        for frame in frames:
+            frame.symbols[rng.permutation(4)[: rng.integers(0, 5)]] = "Cu"
+            frame.calc = EMT()
+        return TrainingSet(
+            ids=data.ids,
+            frames=frames,
+            energies_ev=np.array([frame.get_potential_energy() for frame in frames]),
+            forces_ev_per_ang=[frame.get_forces() for frame in frames],
+            stresses_ev_per_ang3=[None] * len(frames),
+        )
+
+    validation = alloyed(labels(1000, 8))
+    config = TrainingConfig(max_epochs=40, batch_frames=4)
+    result = train_ensemble(
+        alloyed(labels(0, 60)),
+        validation,
+        elements=("Al", "Cu"),
+        potential=POTENTIAL,
+        training=config,
+        seed=5,
+    )
+    spread_of_labels = np.concatenate(validation.forces_ev_per_ang).std()
+    assert result.validation.force_rmse_ev_per_ang < 0.5 * spread_of_labels
+    assert result.validation.energy_rmse_mev_per_atom < 60.0
