@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive python benchmarks/training_speed.py [--frames 16] [--atoms 100]
 
-Both take the same frames, weights and loss, and must agree on the gradient. The rival computes descriptors in
-plain torch (the definition over lists of pairs and triples, differentiated automatically) and back-propagates
-twice, one member after the other over one graph of the descriptors. Times are CPU seconds of this process: the
-least of the repeats, one for the rival.
+Both take the same frames, weights and loss, and must agree on the gradient. The rival computes descriptors
+in plain torch (the definition over pairs and triples, differentiated automatically) and runs back
+twice, one member after the other over one graph of the descriptors. Times are CPU seconds of this process:
+the least of the repeats, one for the rival.
 """
 
 from __future__ import annotations

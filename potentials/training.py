@@ -107,7 +107,8 @@ def train_ensemble(
         Of first weights and of the order of frames. The same seed, settings, labels, machine and number of
         threads give the same weights, bit for bit.
     start
-        Begin with these weights; the folds must be the same, so it must have been made with ``potential``.
+        Begin with these weights, and learn for a shorter time; made with the same ``potential``, so that the
+        folds are the same and each member has still never seen its own.
     checkpoint
         File to keep the training in while it runs, and to go on from if it exists; removed by nobody here.
     on_epoch
@@ -117,8 +118,8 @@ def train_ensemble(
     kernel
         How descriptors are computed.
     device
-        Where to train; the ensemble is returned on the CPU. On a GPU sums are not made in a fixed order: there
-        the same seed gives the same weights only nearly.
+        Where to train; the ensemble is returned on the CPU. A GPU does not sum in a fixed order: there the
+        same seed gives the same weights only nearly.
 
     Raises
     ------
@@ -129,6 +130,7 @@ def train_ensemble(
         ``checkpoint`` is damaged or of another training.
     """
     asked = should_stop or (lambda: False)
+    training = training if start is None else training.after_warm_start()
     learner = _prepare(train, elements, potential, training, seed, kernel, torch.device(device))
     identity = _identity(train, elements, potential, training, seed, start)
     state = read_checkpoint(checkpoint, identity) if checkpoint else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, Self
 
 from pydantic import (
@@ -59,12 +60,25 @@ class TrainingConfig(BaseModel):
     weight_average_epochs: NonNegativeFloat = 1.0
     """Time constant of the running average of the weights that is tested and kept, epochs; 0: no average."""
 
+    warm_start_share: float = Field(default=0.3, gt=0.0, le=1.0)
+    """Starting from an earlier ensemble takes this share of the epochs, and of the first learning rate."""
     max_restarts: int = Field(default=2, ge=0)
     """How often a member that diverges begins again from another seed before it is given up."""
     divergence_factor: PositiveFloat = 30.0
     """A member has diverged when its loss is not finite, or this many times that of predicting no forces."""
     cache_gib: NonNegativeFloat = 2.0
     """Memory for neighbour lists, GiB; those of frames that find no room are made anew for every batch."""
+
+    def after_warm_start(self) -> TrainingConfig:
+        """Return the settings of a training that starts from an earlier ensemble."""
+        rate = self.warm_start_share * self.learning_rate
+        return self.model_copy(
+            update={
+                "max_epochs": math.ceil(self.warm_start_share * self.max_epochs),
+                "learning_rate": rate,
+                "final_learning_rate": min(self.final_learning_rate, rate),
+            }
+        )
 
     @model_validator(mode="after")
     def _rates_fall(self) -> Self:

@@ -297,3 +297,12 @@ def test_two_elements_learn_together():
     spread_of_labels = np.concatenate(validation.forces_ev_per_ang).std()
     assert result.validation.force_rmse_ev_per_ang < 0.5 * spread_of_labels
     assert result.validation.energy_rmse_mev_per_atom < 60.0
+
+
+def test_settings_are_held_against_each_other():
+    with pytest.raises(ValueError, match="final_learning_rate 0.1 is above learning_rate 0.01"):
+        TrainingConfig(final_learning_rate=0.1)
+    with pytest.raises(ValueError, match="nothing to learn"):
+        TrainingConfig(energy_weight=0, force_weight=0)
+    warm = TrainingConfig(max_epochs=41, learning_rate=1e-2, warm_start_share=0.25).after_warm_start()
+    assert (warm.max_epochs, warm.learning_rate) == (11, 2.5e-3)
