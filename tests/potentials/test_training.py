@@ -300,7 +300,7 @@ def test_two_elements_learn_together():
 
 
 def test_settings_are_held_against_each_other():
-    with pytest.raises(ValueError, match="final_learning_rate 0.1 is above learning_rate 0.01"):
+    with pytest.raises(ValueError, match=r"final_learning_rate 0\.1 is above learning_rate 0\.01"):
         TrainingConfig(final_learning_rate=0.1)
     with pytest.raises(ValueError, match="nothing to learn"):
         TrainingConfig(energy_weight=0, force_weight=0)
