@@ -7,34 +7,32 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
-from qm.labellers import make_labeller
 from site_configs.config import SiteConfig
 from workflow.config import CampaignConfig
 from workflow.dataset import Dataset
 from workflow.display import Display
 from workflow.driver import Driver, Ending
-from workflow.extxyz import read_extxyz
 from workflow.interrupt import interruptible
+from workflow.journal import Journal
 from workflow.ledger import Ledger
 from workflow.lock import CampaignLock
 from workflow.metrics import write_metrics
+from workflow.opening import checked_fingerprint, open_dataset, take_import, tidy
 from workflow.paths import CampaignPaths
-from workflow.pool import ParslPool, Pool
+from workflow.pool import ParslPool, Pool, PoolBrokenError
 from workflow.processes import reap
 from workflow.report import write_report
 from workflow.settings import settings_hash
-from workflow.settings_errors import SettingsError
-from workflow.spool import write_label
 from workflow.stages.bootstrap import Bootstrap
 from workflow.stages.labelling import Labelling
 from workflow.stages.sampling import Sampling
-from workflow.stages.training import Training
-from workflow.state import CampaignState, load_state
-from workflow.stop import converged, out_of_budget
+from workflow.stages.training import Training, record_merge
+from workflow.state import load_state
+from workflow.stop import StopRule
 
 logger = logging.getLogger(__name__)
 
@@ -44,18 +42,29 @@ WATCH_EVERY_S = 5.0
 GRACE_S = 120.0
 """How long an interrupted campaign waits for its tasks to write their checkpoints."""
 
+MAX_BREAKDOWNS = 5
+"""Breakdowns of the executors without a finished task in between, before the campaign is given up."""
 
-def run_campaign(config: CampaignConfig, site: SiteConfig, directory: Path, display: Display) -> Ending:
+MakePool = Callable[[SiteConfig, Path, str], Pool]
+
+
+def run_campaign(
+    config: CampaignConfig,
+    site: SiteConfig,
+    directory: Path,
+    display: Display,
+    make_pool: MakePool = ParslPool,
+) -> Ending:
     """Run the campaign in ``directory`` from wherever it stands to its end.
 
-    Everything that an earlier driver left finished is taken up; the settings in the directory are ``config``.
+    Everything that an earlier driver left finished is taken up; the settings in force are ``config``.
 
     Raises
     ------
     CampaignRunningError
         If another driver runs this campaign.
     SettingsError
-        If the label source's level of theory is not the data set's.
+        If the label source's level of theory is not the data set's, or starting data cannot be read.
     DatasetError, LedgerDamagedError
         If what is on disk is damaged.
     PoolBrokenError
@@ -64,67 +73,61 @@ def run_campaign(config: CampaignConfig, site: SiteConfig, directory: Path, disp
     paths = CampaignPaths(directory)
     paths.make()
     with CampaignLock(directory), Ledger(directory) as ledger:
-        state = load_state(directory)
-        campaign_id = state.campaign_id or uuid.uuid4().hex
-        for pid in reap(campaign_id):
-            logger.warning("ended process %d, left behind by an earlier driver", pid)
-        dataset = _open_dataset(paths)
-        fingerprint = _checked_fingerprint(config, state, dataset)
-        with _pool(site, paths, campaign_id) as pool:
-            driver = Driver(paths, config, pool, ledger, state, display)
-            driver.record(
-                "started",
-                campaign_id=campaign_id,
-                fingerprint=fingerprint,
-                settings_hash=settings_hash(config),
-                resumed=bool(state.sessions),
-                workers=dict(pool.workers),
-                host=socket.gethostname(),
-                pid=os.getpid(),
-            )
-            campaign = Campaign(driver, dataset)
-            with interruptible(driver):
-                ending = campaign.run()
-        driver.record("stopped", state=ending.state, reason=ending.reason)
+        journal = Journal(ledger, load_state(directory), display)
+        ending = _drive(config, site, paths, journal, make_pool)
     write_metrics(directory)
     write_report(directory)
     return ending
 
 
-def _open_dataset(paths: CampaignPaths) -> Dataset:
-    dataset = Dataset.open(paths.dataset, create=True)
-    dataset.collect_orphans()
-    for problem in dataset.verify():
-        raise SettingsError(problem)
-    return dataset
-
-
-def _checked_fingerprint(config: CampaignConfig, state: CampaignState, dataset: Dataset) -> str:
-    source = make_labeller(config.labeller)
-    unknown = sorted(set(config.elements) - source.elements)
-    if unknown:
-        raise SettingsError(
-            f"elements: the label source {config.labeller.kind!r} cannot label {', '.join(unknown)}"
-        )
-    for known, where in ((dataset.fingerprint, "data set"), (state.fingerprint, "ledger")):
-        if known and known != source.fingerprint:
-            raise SettingsError(
-                f"labeller: its level of theory has fingerprint {source.fingerprint}, but this campaign's "
-                f"{where} holds {known}; start a new campaign in another directory"
-            )
-    return source.fingerprint
-
-
-@contextmanager
-def _pool(site: SiteConfig, paths: CampaignPaths, campaign_id: str) -> Iterator[Pool]:
-    """The executors; closed, and no process of theirs left, however the campaign ends."""
-    paths.stop_sampling.unlink(missing_ok=True)
-    paths.stop_training.unlink(missing_ok=True)
-    pool = ParslPool(site, paths.logs, campaign_id)
+def _drive(
+    config: CampaignConfig, site: SiteConfig, paths: CampaignPaths, journal: Journal, make_pool: MakePool
+) -> Ending:
+    campaign_id = journal.state.campaign_id or uuid.uuid4().hex
+    for pid in reap(campaign_id):
+        logger.warning("ended process %d, left behind by an earlier driver", pid)
+    dataset = _begin(config, site, paths, journal, campaign_id)
     try:
-        yield pool
-    finally:
-        pool.close()
+        with closing(make_pool(site, paths.logs, campaign_id)) as pool:
+            driver = Driver(paths, config, pool, journal)
+            with interruptible(driver):
+                ending = Campaign(driver, dataset).run()
+    except PoolBrokenError as error:
+        journal.record("broken", reason=str(error))
+        n_breakdowns = journal.state.n_breakdowns
+        if n_breakdowns <= MAX_BREAKDOWNS:
+            raise
+        ending = Ending("failed", f"the executors broke down {n_breakdowns} times in a row: {error}")
+    journal.record("stopped", state=ending.state, reason=ending.reason)
+    return ending
+
+
+def _begin(
+    config: CampaignConfig, site: SiteConfig, paths: CampaignPaths, journal: Journal, campaign_id: str
+) -> Dataset:
+    """Check and tidy what is on disk, write down that this driver has begun, and return the data set."""
+    dataset = open_dataset(paths)
+    fingerprint = checked_fingerprint(config, journal.state, dataset)
+    tidy(paths, dataset)
+    imports = config.bootstrap.import_extxyz is not None and not journal.state.n_imported
+    taken = take_import(config, paths, fingerprint) if imports else None
+    journal.record(
+        "started",
+        campaign_id=campaign_id,
+        fingerprint=fingerprint,
+        settings_hash=settings_hash(config),
+        resumed=bool(journal.state.sessions),
+        workers={name: part.workers for name, part in site.executors.items()},
+        host=socket.gethostname(),
+        pid=os.getpid(),
+    )
+    if taken is not None:
+        n, n_refused = taken
+        journal.record("imported", n=n, refused=n_refused, file=config.bootstrap.import_extxyz)
+        journal.note(f"{n} labels taken from {config.bootstrap.import_extxyz}, {n_refused} refused")
+    if journal.state.version != dataset.version:  # the last driver died between a merge and saying so
+        record_merge(journal, dataset, n_new=dataset.n_labels - journal.state.n_labels, n_duplicates=0)
+    return dataset
 
 
 class Campaign:
@@ -133,8 +136,7 @@ class Campaign:
     def __init__(self, driver: Driver, dataset: Dataset) -> None:
         self._driver = driver
         self._give_up: float | None = None
-        if driver.config.bootstrap.import_extxyz is not None and not driver.state.n_imported:
-            _import(driver, Path(driver.config.bootstrap.import_extxyz))
+        self._stop_rule = StopRule()
         self._labelling = Labelling(driver, merged=dataset.ids)
         self._bootstrap = Bootstrap(driver, self._labelling)
         self._training = Training(driver, self._labelling, dataset)
@@ -142,14 +144,13 @@ class Campaign:
 
     def run(self) -> Ending:
         """Run to the end and return it."""
-        driver = self._driver
         while not self._is_over():
-            driver.handle_results(WATCH_EVERY_S)
-            driver.pool.check()
+            self._driver.handle_results(WATCH_EVERY_S)
+            self._driver.pool.check()
         self._training.synchronise()
-        if driver.ending is None:
+        if self._driver.ending is None:
             raise AssertionError("the loop ends only once an ending is decided")
-        return driver.ending
+        return self._driver.ending
 
     def _is_over(self) -> bool:
         """Start what can be started; return whether nothing is running and nothing will."""
@@ -162,18 +163,14 @@ class Campaign:
 
     def _decide(self) -> None:
         driver = self._driver
-        if driver.interrupted_by is not None and driver.ending is None:
-            driver.end("paused", f"interrupted by {driver.interrupted_by}; --resume goes on from here")
-            self._give_up = time.monotonic() + GRACE_S
-        if driver.ending is not None:
-            return
-        why = converged(driver.state, driver.config)
-        if why is not None:
-            driver.end("converged", why)
-            return
-        why = out_of_budget(driver.state, driver.config, self._n_labels)
-        if why is not None:
-            driver.end("budget_spent", why)
+        if driver.interrupted_by is not None:
+            if self._give_up is None:
+                self._give_up = time.monotonic() + GRACE_S
+                driver.end("paused", f"interrupted by {driver.interrupted_by}; --resume goes on from here")
+        elif driver.ending is None:
+            ending = self._stop_rule.ending(driver.state, driver.config, self._n_labels)
+            if ending is not None:
+                driver.end(*ending)
 
     @property
     def _n_labels(self) -> int:
@@ -203,22 +200,21 @@ class Campaign:
         ready = self._labelling.is_idle and not self._training.n_running
         if ending.state == "budget_spent" and room is not None and room <= 0 and ready:
             self._training.submit(at_least=1)
+            if self._driver.is_paused("training"):
+                self._end_paused()
 
     def _end_for_want_of_work(self) -> None:
         driver = self._driver
         if driver.state.paused:
-            event = next(iter(driver.state.paused.values()))
-            driver.end("paused", f"{event['stage']} is paused: {event['reason']}. {event['remedy']}")
-        else:
-            driver.end(
-                "failed", f"nothing left to do with {self._n_labels} labels and no ensemble to go on with"
-            )
+            self._end_paused()
+            return
+        refused = sum(driver.state.label_failures.values()) + sum(driver.state.rejected.values())
+        driver.end(
+            "failed",
+            f"nothing left to do: {self._n_labels} labels, {refused} frames refused, "
+            f"{len(driver.state.current)} ensembles to go on with; see quarantine/ and logs/",
+        )
 
-
-def _import(driver: Driver, path: Path) -> None:
-    """Take labels from a file as starting data; the next synchronisation merges them as any other."""
-    source = make_labeller(driver.config.labeller)
-    records = read_extxyz(path, source.fingerprint)
-    for record in records:
-        write_label(driver.paths.labels, record)
-    driver.record("imported", n=len(records), file=str(path))
+    def _end_paused(self) -> None:
+        event = next(iter(self._driver.state.paused.values()))
+        self._driver.end("paused", f"{event['stage']} is paused: {event['reason']}. {event['remedy']}")

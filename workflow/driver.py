@@ -7,32 +7,23 @@ import queue
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from site_configs.config import Role
 from workflow.breaker import CircuitBreaker
 from workflow.config import CampaignConfig
 from workflow.guard import TaskResult
-from workflow.ledger import Event, Ledger
+from workflow.journal import Journal
+from workflow.ledger import Event
 from workflow.paths import CampaignPaths
 from workflow.pool import Pool
-from workflow.settings import changed_keys, load_campaign, refuse_unsafe_changes
+from workflow.settings import changed_keys, load_campaign, refuse_unsafe_changes, save_resolved
 from workflow.settings_errors import SettingsError
 from workflow.state import CampaignState
 
 logger = logging.getLogger(__name__)
 
 OnResult = Callable[[TaskResult], None]
-
-
-class Observer(Protocol):
-    """Whoever shows the campaign to its user."""
-
-    def note(self, line: str) -> None:
-        """Say one thing that happened."""
-
-    def update(self, state: CampaignState) -> None:
-        """Take in that the state has changed."""
 
 
 @dataclass(frozen=True)
@@ -53,36 +44,33 @@ class _Running:
 class Driver:
     """The campaign's hands: everything that happens goes through here, in one thread."""
 
-    def __init__(
-        self,
-        paths: CampaignPaths,
-        config: CampaignConfig,
-        pool: Pool,
-        ledger: Ledger,
-        state: CampaignState,
-        observer: Observer,
-    ) -> None:
+    def __init__(self, paths: CampaignPaths, config: CampaignConfig, pool: Pool, journal: Journal) -> None:
         self.paths = paths
         self.config = config
         self.pool = pool
-        self.state = state
-        self.observer = observer
         self.ending: Ending | None = None
         self.interrupted_by: str | None = None
-        self._ledger = ledger
+        self._journal = journal
         self._breaker = CircuitBreaker(config.breaker.window, config.breaker.max_failures)
+        self._settings_read_ns = paths.settings.stat().st_mtime_ns
         self._running: dict[int, _Running] = {}
         self._next_token = 0
         self._finished: queue.SimpleQueue[tuple[int, TaskResult] | None] = queue.SimpleQueue()
 
     # Events
 
+    @property
+    def state(self) -> CampaignState:
+        """What has happened so far."""
+        return self._journal.state
+
     def record(self, event: str, **fields: Any) -> Event:
         """Write an event to the ledger and take it into the state."""
-        written = self._ledger.append(event, **fields)
-        self.state.apply(written)
-        self.observer.update(self.state)
-        return written
+        return self._journal.record(event, **fields)
+
+    def note(self, line: str) -> None:
+        """Tell the user of one thing that happened."""
+        self._journal.note(line)
 
     def success(self, stage: str) -> None:
         """Tell the circuit breaker of a success."""
@@ -91,38 +79,51 @@ class Driver:
     def failure(self, stage: str, reason: str, remedy: str) -> None:
         """Tell the circuit breaker of a failure; pause the stage if there were too many."""
         trip = self._breaker.failure(stage, reason)
-        if trip is not None and stage not in self.state.paused:
+        if trip is not None and not self.is_paused(stage):
             self.record("paused", stage=stage, reason=trip.reason, remedy=remedy)
-            self.observer.note(f"{stage} is paused: {trip.reason}. {remedy}")
+            self.note(f"{stage} is paused: {trip.reason}. {remedy}")
 
     def is_paused(self, stage: str) -> bool:
         """Whether nothing new may be started in a stage."""
         return stage in self.state.paused
 
     def end(self, state: str, reason: str) -> None:
-        """Decide that the campaign ends; the first decision stands. Sampling ends at its next check."""
-        if self.ending is None:
+        """Decide how the campaign ends: sampling ends at its next check and, if it pauses, training too.
+
+        What was decided first stands, but for a pause: then more is left to do.
+        """
+        if self.ending is None or state == "paused":
             self.ending = Ending(state, reason)
-            self.observer.note(reason)
+            self.note(reason)
             self.paths.stop_sampling.touch()
             if state == "paused":
                 self.paths.stop_training.touch()
 
     def refresh_settings(self) -> None:
-        """Read the settings again: safe ones may be edited while the campaign runs, others are ignored."""
+        """Read settings that were edited: safe changes are taken, all others said and ignored."""
+        edited_ns = self.paths.settings.stat().st_mtime_ns
+        if edited_ns == self._settings_read_ns:
+            return
+        self._settings_read_ns = edited_ns
         try:
             edited = load_campaign(self.paths.settings)
             changes = changed_keys(self.config, edited)
             refuse_unsafe_changes(changes, self.paths.settings)
         except SettingsError as error:
             for line in str(error).splitlines():
-                self.observer.note(f"edited settings ignored: {line}")
+                self.note(f"edited settings ignored: {line}")
             return
         if changes:
-            self.config = edited
+            self._adopt(edited)
             self.record("settings", changes=[str(change) for change in changes])
             for change in changes:
-                self.observer.note(f"settings: {change}")
+                self.note(f"settings: {change}")
+
+    def _adopt(self, edited: CampaignConfig) -> None:
+        if edited.breaker != self.config.breaker:
+            self._breaker = CircuitBreaker(edited.breaker.window, edited.breaker.max_failures)
+        self.config = edited
+        save_resolved(edited, self.paths.settings_in_force)
 
     # Tasks
 
@@ -149,8 +150,9 @@ class Driver:
         """Tasks that have been submitted and not come back."""
         return len(self._running)
 
-    def wake(self) -> None:
-        """Make `handle_results` return; safe in a signal handler."""
+    def interrupt(self, by: str) -> None:
+        """Ask the campaign to end; safe in a signal handler."""
+        self.interrupted_by = by
         self._finished.put(None)
 
     def handle_results(self, wait_s: float) -> None:
@@ -165,7 +167,7 @@ class Driver:
                 arrived = self._finished.get_nowait()
             except queue.Empty:
                 break
-        self._ledger.sync()
+        self._journal.sync()
 
     def _handle(self, token: int, result: TaskResult) -> None:
         running = self._running.pop(token)

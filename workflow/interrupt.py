@@ -22,8 +22,7 @@ def interruptible(driver: Driver) -> Iterator[None]:
     def on_signal(number: int, _frame: FrameType | None) -> None:
         name = signal.Signals(number).name
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        driver.interrupted_by = name
-        driver.wake()
+        driver.interrupt(name)
 
     previous = {number: signal.signal(number, on_signal) for number in _SIGNALS}
     try:

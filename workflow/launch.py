@@ -24,14 +24,10 @@ from workflow.paths import CampaignPaths
 from workflow.plan import Plan, make_plan
 from workflow.pool import PoolBrokenError
 from workflow.settings_errors import SettingsError
-from workflow.state import load_state
 
 FINISHED, FAILED, WRONG_USE = 0, 1, 2
-MAX_RESTARTS = 5
-"""New driver processes after a broken pool without a task finished in between, before it is given up."""
 
 _USER_ERRORS = (SettingsError, SiteError, CampaignRunningError, DatasetError, LedgerDamagedError)
-_RESTARTS = "SMELTER_RESTARTS"
 
 logger = logging.getLogger(__name__)
 
@@ -88,8 +84,7 @@ def _run(plan: Plan) -> int:
         raise
     except PoolBrokenError as error:
         display.close()
-        if not _may_start_again(plan, error):
-            return FAILED
+        say(f"the executors broke down, starting again: {error}")
         _start_again(plan)
     except Exception as error:  # noqa: BLE001 (the user gets one line, the file the whole story)
         display.close()
@@ -116,20 +111,6 @@ def _log_to(path: Path) -> logging.Handler:
     root.setLevel(logging.INFO)
     logging.getLogger("parsl").setLevel(logging.WARNING)
     return handler
-
-
-def _may_start_again(plan: Plan, error: PoolBrokenError) -> bool:
-    """Say that the executors broke down, and whether a new driver is worth a try; tries are counted."""
-    n_tasks = sum(role.n_ok for role in load_state(plan.directory).work.values())
-    tries, _, n_before = os.environ.get(_RESTARTS, "0:-1").partition(":")
-    n_tries = 1 if n_tasks > int(n_before) else int(tries) + 1
-    logger.error("the executors broke down: %s", error)
-    if n_tries > MAX_RESTARTS:
-        complain(f"the executors broke down {n_tries} times without one task finished in between: {error}")
-        return False
-    say(f"the executors broke down, starting again: {error}")
-    os.environ[_RESTARTS] = f"{n_tries}:{n_tasks}"
-    return True
 
 
 def _start_again(plan: Plan) -> NoReturn:

@@ -94,7 +94,6 @@ class CampaignState:
     sessions: list[Session] = field(default_factory=list)
     last_event: float = 0.0
     bootstrap_built: set[int] = field(default_factory=set)
-    bootstrap_failed: int = 0
     n_imported: int = 0
     accepted: Counter[str] = field(default_factory=Counter)
     """Candidates accepted, by the reason their trajectory stopped (``bootstrap`` for random cells)."""
@@ -118,6 +117,8 @@ class CampaignState:
     paused: dict[str, Event] = field(default_factory=dict)
     """Stages that are paused, with the event that says why and what to do."""
     stopped: Event | None = None
+    n_breakdowns: int = 0
+    """How often the executors broke down in a row, without a finished task in between."""
 
     def apply(self, event: Event) -> None:
         """Take in one event; events of unknown kinds are passed over."""
@@ -179,16 +180,17 @@ class CampaignState:
 
     def _on_built(self, event: Event) -> None:
         self.bootstrap_built.update(range(event["first"], event["first"] + event["n"]))
-        self.bootstrap_failed += event["failed"]
-
-    def _on_candidates(self, event: Event) -> None:
-        self.accepted.update(event["accepted"])
-        self.rejected.update(event["rejected"])
+        self._count_candidates(event)
 
     def _on_sampled(self, event: Event) -> None:
         self.last_chunk[event["cycle"], event["group"]] = event["chunk"]
         self.atom_steps += event["atom_steps"]
         self.exposures[event["ensemble"]].extend(event["exposures"])
+        self._count_candidates(event)
+
+    def _count_candidates(self, event: Event) -> None:
+        self.accepted.update(event["accepted"])
+        self.rejected.update(event["rejected"])
 
     def _on_labelled(self, event: Event) -> None:
         if event["ok"]:
@@ -225,6 +227,7 @@ class CampaignState:
         if event["ok"]:
             work.busy_s += seconds
             work.n_ok += 1
+            self.n_breakdowns = 0
         else:
             work.failed_s += seconds
             work.n_failed += 1
@@ -235,8 +238,12 @@ class CampaignState:
     def _on_resumed(self, event: Event) -> None:
         self.paused.pop(event["stage"], None)
 
+    def _on_broken(self, _event: Event) -> None:
+        self.n_breakdowns += 1
+
     def _on_stopped(self, event: Event) -> None:
         self.stopped = event
+        self.n_breakdowns = 0
 
 
 def validation_score(validation: dict[str, Any] | None) -> float:

@@ -72,7 +72,7 @@ class SyntheticCampaign:
         )
 
     def accept(self, **reasons):
-        self.record("candidates", accepted=reasons, rejected={"too_close": 2})
+        self.record("built", first=0, n=0, accepted=reasons, rejected={"too_close": 2})
 
     def sample(self, number, survived_ps, completed_ps=()):
         exposures = [
@@ -100,7 +100,8 @@ class SyntheticCampaign:
             atom_steps=100_000,
             wall_s=30.0,
             exposures=exposures,
-            candidates=len(survived_ps),
+            accepted={},
+            rejected={},
         )
 
     def train(self, number, energy, force, promoted=True):

@@ -33,11 +33,8 @@ class Bootstrap:
         """Whether enough cells have a label or a refusal; late ones wait for the next synchronisation."""
         if self._to_build or self._n_running:
             return False
-        late = self._labelling.n_candidates
-        return (
-            late
-            <= (1.0 - self._driver.config.bootstrap.ready_fraction) * self._driver.config.bootstrap.n_frames
-        )
+        config = self._driver.config.bootstrap
+        return self._labelling.n_candidates <= (1.0 - config.ready_fraction) * config.n_frames
 
     def submit(self) -> None:
         """Start building on idle sampling workers."""
@@ -62,7 +59,13 @@ class Bootstrap:
             self._to_build.append(part)
             self._driver.failure("bootstrap", result.error, _REMEDY)
             return
+        self._driver.success("bootstrap")
         summary: BuildSummary = result.value
-        new = self._labelling.admit(summary.ids)
-        self._driver.record("built", first=summary.first, n=summary.n, failed=sum(summary.rejected.values()))
-        self._driver.record("candidates", accepted={"bootstrap": len(new)}, rejected=summary.rejected)
+        self._labelling.admit(summary.ids)
+        self._driver.record(
+            "built",
+            first=summary.first,
+            n=summary.n,
+            accepted={"bootstrap": len(summary.ids)},
+            rejected=summary.rejected,
+        )

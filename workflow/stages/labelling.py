@@ -10,7 +10,13 @@ from workflow.driver import Driver
 from workflow.guard import TaskResult
 from workflow.spool import ids as spooled
 from workflow.spool import item_path
-from workflow.tasks.label import MISSING, LabelOutcome, label_candidates, quarantine_candidate
+from workflow.tasks.label import (
+    MISSING,
+    LabelOutcome,
+    label_candidates,
+    quarantine_candidate,
+    refusal_outcome,
+)
 from workflow.tasks.rescore import RescoreSummary, rescore_candidates
 
 _TASKS_PER_WORKER = 2
@@ -48,39 +54,48 @@ class Labelling:
         """Whether no labelling task is running."""
         return not self._in_flight
 
-    def admit(self, ids: Iterable[str]) -> list[str]:
-        """Queue candidates that are not known yet, and return them; files of settled ones are removed."""
-        new = []
+    def admit(self, ids: Iterable[str]) -> None:
+        """Queue candidates that are not known yet; files of settled ones are removed."""
+        known = self._in_flight | set(self._waiting)
         for id_ in ids:
             if id_ in self._settled:
                 item_path(self._driver.paths.candidates, id_).unlink(missing_ok=True)
-            elif id_ not in self._in_flight and id_ not in self._waiting:
+            elif id_ not in known:
                 self._waiting.append(id_)
-                new.append(id_)
-        return new
+                known.add(id_)
 
     def submit(self, *, room: int | None = None) -> None:
         """Send waiting candidates to idle workers, no more than the budget has ``room`` for."""
-        driver, config = self._driver, self._driver.config.labelling
-        limit = _TASKS_PER_WORKER * driver.pool.roles["labelling"]
-        while self._waiting and self._n_tasks < limit and not driver.is_paused("labelling"):
+        limit = _TASKS_PER_WORKER * self._driver.pool.roles["labelling"]
+        while self._waiting and self._n_tasks < limit and not self._driver.is_paused("labelling"):
             left = len(self._waiting) if room is None else room - len(self._in_flight)
-            n_taken = min(config.frames_per_task, len(self._waiting), left)
-            if n_taken <= 0:
+            if left <= 0:
                 return
-            ids = [self._waiting.popleft() for _ in range(n_taken)]
-            self._in_flight.update(ids)
-            self._n_tasks += 1
-            for id_ in ids:
-                self._attempts[id_] += 1
-            driver.submit(
-                "labelling",
-                label_candidates,
-                ids,
-                [self._attempts[id_] >= config.attempts for id_ in ids],
-                on_result=partial(self._on_result, ids),
-                timeout_s=config.task_timeout_s,
-            )
+            self._send(self._next_batch(left))
+
+    def _next_batch(self, most: int) -> list[str]:
+        """Take candidates from the queue; one that has failed before goes alone, to spare its neighbours."""
+        ids = [self._waiting.popleft()]
+        n_wanted = min(most, self._driver.config.labelling.frames_per_task)
+        while len(ids) < n_wanted and self._waiting and not self._attempts[ids[0]]:
+            if self._attempts[self._waiting[0]]:
+                break
+            ids.append(self._waiting.popleft())
+        return ids
+
+    def _send(self, ids: list[str]) -> None:
+        config = self._driver.config.labelling
+        self._in_flight.update(ids)
+        self._n_tasks += 1
+        self._attempts.update(ids)
+        self._driver.submit(
+            "labelling",
+            label_candidates,
+            ids,
+            [self._attempts[id_] >= config.attempts for id_ in ids],
+            on_result=partial(self._on_result, ids),
+            timeout_s=config.task_timeout_s,
+        )
 
     def rescore(self, round_number: int) -> None:
         """Let a newly promoted ensemble look at the candidates that still wait."""
@@ -100,7 +115,7 @@ class Labelling:
     def _on_rescored(self, ids: list[str], result: TaskResult) -> None:
         self._rescoring = False
         self._in_flight.difference_update(ids)
-        if not result.ok:
+        if not result.ok:  # they are labelled all the same
             self._waiting.extendleft(reversed(ids))
             return
         summary: RescoreSummary = result.value
@@ -111,11 +126,9 @@ class Labelling:
     def _on_result(self, ids: list[str], result: TaskResult) -> None:
         self._n_tasks -= 1
         self._in_flight.difference_update(ids)
-        if result.ok:
-            for outcome in result.value:
-                self._on_outcome(outcome)
-        else:
-            self._on_lost(ids, result)
+        outcomes = result.value if result.ok else self._lost(ids, result.error)
+        for outcome in outcomes:
+            self._on_outcome(outcome)
 
     def _on_outcome(self, outcome: LabelOutcome) -> None:
         if outcome.reason == MISSING:
@@ -141,17 +154,22 @@ class Labelling:
             self._waiting.append(outcome.id)
         self._driver.failure("labelling", f"{outcome.reason}: {outcome.message}", _REMEDY)
 
-    def _on_lost(self, ids: list[str], result: TaskResult) -> None:
-        """The whole task failed: its worker died or it took too long. What it finished is on disk."""
-        labelled = spooled(self._driver.paths.labels)
+    def _lost(self, ids: list[str], error: str) -> list[LabelOutcome]:
+        """Return what came of a task whose worker died or that took too long: what it finished is on disk.
+
+        Of the rest nobody knows which frame was to blame, so each is tried again alone; one that was alone
+        before is given up once it has had its attempts.
+        """
+        paths, attempts = self._driver.paths, self._driver.config.labelling.attempts
+        labelled, refused = spooled(paths.labels), spooled(paths.quarantine)
+        outcomes = []
         for id_ in ids:
             if id_ in labelled:
-                self._on_outcome(LabelOutcome(id_, ok=True))
-            elif self._attempts[id_] < self._driver.config.labelling.attempts:
-                self._on_outcome(LabelOutcome(id_, ok=False, reason="killed", message=result.error))
+                outcomes.append(LabelOutcome(id_, ok=True))
+            elif id_ in refused:
+                outcomes.append(refusal_outcome(paths, id_))
+            elif len(ids) > 1 or self._attempts[id_] < attempts:
+                outcomes.append(LabelOutcome(id_, ok=False, reason="killed", message=error))
             else:
-                self._quarantine(id_, result.error)
-
-    def _quarantine(self, id_: str, message: str) -> None:
-        quarantine_candidate(self._driver.paths, id_, "killed", message)
-        self._on_outcome(LabelOutcome(id_, ok=False, quarantined=True, reason="killed", message=message))
+                outcomes.append(quarantine_candidate(paths, id_, "killed", error))
+        return outcomes

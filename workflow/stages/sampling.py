@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from math import ceil
 
@@ -67,20 +68,13 @@ class Sampling:
         self._running.discard(group)
         self._idle.append(group)
         if result.ok:
-            self._driver.success("sampling")
             self._take_in(result.value)
+            self._judge(result.value)
         else:
             self._driver.failure("sampling", result.error, _REMEDY)
 
     def _take_in(self, summary: ChunkSummary) -> None:
-        new = self._labelling.admit(summary.candidates)
-        accepted: dict[str, int] = {}
-        for id_ in new:
-            reason = summary.candidates[id_]
-            accepted[reason] = accepted.get(reason, 0) + 1
-        rejected = dict(summary.rejected)
-        if len(new) < len(summary.candidates):
-            rejected["known"] = len(summary.candidates) - len(new)
+        self._labelling.admit(summary.candidates)
         self._driver.record(
             "sampled",
             cycle=summary.cycle,
@@ -91,6 +85,16 @@ class Sampling:
             atom_steps=summary.atom_steps,
             wall_s=summary.wall_s,
             exposures=summary.exposures,
-            candidates=len(new),
+            accepted=Counter(summary.candidates.values()),
+            rejected=summary.rejected,
         )
-        self._driver.record("candidates", accepted=accepted, rejected=rejected)
+
+    def _judge(self, summary: ChunkSummary) -> None:
+        """Tell the circuit breaker: chunks that neither move nor find anything would go on for ever."""
+        if summary.steps or summary.candidates or self._driver.ending is not None:
+            self._driver.success("sampling")
+        else:
+            refused = ", ".join(f"{n} {reason}" for reason, n in summary.rejected.items()) or "none was found"
+            self._driver.failure(
+                "sampling", f"every trajectory ended before its first step, no candidate: {refused}", _REMEDY
+            )

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import partial
+from typing import Any, Protocol
 
 from workflow.dataset import Dataset
 from workflow.driver import Driver
 from workflow.files import DamagedFileError
 from workflow.guard import TaskResult
+from workflow.ledger import Event
 from workflow.spool import LabelRecord, item_path, read_label
 from workflow.stages.labelling import Labelling
 from workflow.state import Round, validation_score
 from workflow.tasks.train import TrainingSummary, point_current_at, train_round
 
 _REMEDY = "See logs/ for the error; mend its cause, then run the same command again."
+
+
+class _Records(Protocol):
+    def record(self, event: str, **fields: Any) -> Event: ...
 
 
 class Training:
@@ -67,15 +73,8 @@ class Training:
             return
         records = [record for id_ in sorted(unmerged) if (record := self._read(id_)) is not None]
         result = self._dataset.merge(records, round=driver.state.round)
-        driver.record(
-            "merged",
-            version=result.version,
-            n_new=result.n_new,
-            n_duplicates=result.n_duplicates,
-            n_labels=self._dataset.n_labels,
-            n_atoms=self._dataset.snapshot().n_atoms,
-        )
         self._dataset.compact(driver.config.synchronisation.compact_segments)
+        record_merge(driver, self._dataset, n_new=result.n_new, n_duplicates=result.n_duplicates)
         for id_ in unmerged:
             item_path(driver.paths.labels, id_).unlink(missing_ok=True)
         unmerged.clear()
@@ -84,10 +83,12 @@ class Training:
         path = item_path(self._driver.paths.labels, id_)
         try:
             return read_label(path)
+        except FileNotFoundError:
+            self._driver.note(f"label {id_} was removed from labels/ before it was merged")
         except DamagedFileError as error:
             path.replace(self._driver.paths.quarantine / f"{path.name}.damaged")
-            self._driver.observer.note(f"label set aside in quarantine/: {error}")
-            return None
+            self._driver.note(f"label set aside in quarantine/: {error}")
+        return None
 
     def _begin_round(self, cycle: int) -> Round:
         driver = self._driver
@@ -125,6 +126,18 @@ class Training:
             point_current_at(self._driver.paths, best.number)
         if promoted:
             self._labelling.rescore(round_.number)
+
+
+def record_merge(journal: _Records, dataset: Dataset, *, n_new: int, n_duplicates: int) -> None:
+    """Write down what the data set holds after a merge."""
+    journal.record(
+        "merged",
+        version=dataset.version,
+        n_new=n_new,
+        n_duplicates=n_duplicates,
+        n_labels=dataset.n_labels,
+        n_atoms=dataset.snapshot().n_atoms,
+    )
 
 
 def is_better(summary: TrainingSummary) -> tuple[bool, str]:

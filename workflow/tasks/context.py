@@ -20,9 +20,9 @@ BOOTSTRAP_STREAM, SAMPLING_STREAM, TRAINING_STREAM = range(3)
 
 
 def campaign(directory: str) -> tuple[CampaignPaths, CampaignConfig]:
-    """Return paths and settings of the campaign in ``directory``; settings edited since are read again."""
+    """Return paths and settings in force of the campaign in ``directory``."""
     paths = CampaignPaths(Path(directory))
-    return paths, _settings(paths.settings, paths.settings.stat().st_mtime_ns)
+    return paths, _settings(paths.settings_in_force, paths.settings_in_force.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=4)
@@ -44,18 +44,18 @@ def worker_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+_sources: dict[str, Labeller] = {}
+
+
 def labeller(config: CampaignConfig) -> Labeller:
-    """Return the campaign's label source, made once per worker."""
-    return _labeller(config.labeller.model_dump_json(), config)
-
-
-_LABELLERS: dict[str, Labeller] = {}
-
-
-def _labeller(key: str, config: CampaignConfig) -> Labeller:
-    if key not in _LABELLERS:
-        _LABELLERS[key] = make_labeller(config.labeller)
-    return _LABELLERS[key]
+    """Return the campaign's label source, made once per worker and again where its settings changed."""
+    key = config.labeller.model_dump_json()
+    if key not in _sources:
+        for outdated in _sources.values():
+            outdated.close()
+        _sources.clear()
+        _sources[key] = make_labeller(config.labeller)
+    return _sources[key]
 
 
 def seed_sequence(config: CampaignConfig, *branch: int) -> np.random.SeedSequence:

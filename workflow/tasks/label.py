@@ -17,6 +17,7 @@ from workflow.spool import (
     Refusal,
     item_path,
     read_candidate,
+    read_refusal,
     write_label,
     write_refusal,
 )
@@ -57,30 +58,34 @@ def label_candidates(directory: str, ids: list[str], last_attempt: list[bool]) -
 def _label_one(
     paths: CampaignPaths, config: CampaignConfig, source: Labeller, id_: str, last_attempt: bool
 ) -> LabelOutcome:
-    waiting = item_path(paths.candidates, id_)
     if item_path(paths.labels, id_).exists():
-        waiting.unlink(missing_ok=True)
+        item_path(paths.candidates, id_).unlink(missing_ok=True)
         return LabelOutcome(id_, ok=True)
+    candidate = _read(paths, id_)
+    if isinstance(candidate, LabelOutcome):
+        return candidate
+    with TemporaryDirectory(prefix=f"{id_}-", dir=paths.scratch, ignore_cleanup_errors=True) as scratch:
+        result = source.label(candidate.frame, Path(scratch))
+    if isinstance(result, LabelFailure):
+        return _refuse(paths, candidate, result, None, last_attempt)
+    failure = check_label(candidate.frame, result, config.checks, source.fingerprint)
+    if failure is not None:
+        return _refuse(paths, candidate, failure, result, last_attempt)
+    write_label(paths.labels, LabelRecord(id_, candidate.frame, result, candidate.provenance))
+    item_path(paths.candidates, id_).unlink(missing_ok=True)
+    return LabelOutcome(id_, ok=True, wall_s=result.wall_s, core_s=result.core_s)
+
+
+def _read(paths: CampaignPaths, id_: str) -> Candidate | LabelOutcome:
+    """Return a candidate, or what to say of one that is gone or damaged."""
+    waiting = item_path(paths.candidates, id_)
     try:
-        candidate = read_candidate(waiting)
+        return read_candidate(waiting)
     except FileNotFoundError:
         return LabelOutcome(id_, ok=False, quarantined=True, reason=MISSING)
     except DamagedFileError as error:
         waiting.replace(paths.quarantine / f"{waiting.name}.damaged")
         return LabelOutcome(id_, ok=False, quarantined=True, reason="bad_input", message=str(error))
-    with TemporaryDirectory(prefix=f"{id_}-", dir=paths.scratch) as scratch:
-        result = source.label(candidate.frame, Path(scratch))
-    failure = (
-        result
-        if isinstance(result, LabelFailure)
-        else check_label(candidate.frame, result, config.checks, source.fingerprint)
-    )
-    if isinstance(result, Label) and failure is None:
-        write_label(paths.labels, LabelRecord(id_, candidate.frame, result, candidate.provenance))
-        waiting.unlink(missing_ok=True)
-        return LabelOutcome(id_, ok=True, wall_s=result.wall_s, core_s=result.core_s)
-    assert failure is not None
-    return _refuse(paths, candidate, failure, result if isinstance(result, Label) else None, last_attempt)
 
 
 def _refuse(
@@ -99,9 +104,19 @@ def _refuse(
     )
 
 
-def quarantine_candidate(paths: CampaignPaths, id_: str, reason: str, message: str) -> None:
+def quarantine_candidate(paths: CampaignPaths, id_: str, reason: str, message: str) -> LabelOutcome:
     """Give up on a candidate that no worker lived to report on."""
-    _quarantine(paths, read_candidate(item_path(paths.candidates, id_)), reason, message, None)
+    candidate = _read(paths, id_)
+    if isinstance(candidate, LabelOutcome):
+        return candidate
+    _quarantine(paths, candidate, reason, message, None)
+    return LabelOutcome(id_, ok=False, quarantined=True, reason=reason, message=message)
+
+
+def refusal_outcome(paths: CampaignPaths, id_: str) -> LabelOutcome:
+    """Return what a worker that was lost afterwards had said of a candidate it refused."""
+    refusal = read_refusal(item_path(paths.quarantine, id_))
+    return LabelOutcome(id_, ok=False, quarantined=True, reason=refusal.reason, message=refusal.message)
 
 
 def _quarantine(

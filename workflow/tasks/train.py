@@ -17,7 +17,7 @@ from potentials.training import TrainingResult, train_ensemble
 from potentials.training_set import TrainingSet, is_validation
 from workflow.config import CampaignConfig
 from workflow.dataset import Dataset, Snapshot
-from workflow.files import read_json, save_npz_atomic, write_json_atomic
+from workflow.files import read_json, save_npz_atomic, sync_directory, temporary_sibling, write_json_atomic
 from workflow.paths import CampaignPaths
 from workflow.state import round_name
 from workflow.tasks.context import TRAINING_STREAM, campaign, ensemble, seed_sequence
@@ -87,7 +87,7 @@ def train_round(
     summary.wall_s = time.perf_counter() - started
     _save(paths, result, summary, config)
     shutil.rmtree(checkpoint, ignore_errors=True)
-    return summary
+    return TrainingSummary(**read_json(finished))
 
 
 def _split(snapshot: Snapshot, config: CampaignConfig) -> tuple[TrainingSet, TrainingSet]:
@@ -115,10 +115,12 @@ def _errors(model: AniEnsemble, validation: TrainingSet) -> dict[str, Any]:
 def _save(
     paths: CampaignPaths, result: TrainingResult, summary: TrainingSummary, config: CampaignConfig
 ) -> None:
-    """Save ensemble, held-out predictions and summary as one directory, complete or not at all."""
+    """Save ensemble, held-out predictions and summary as one directory, complete or not at all.
+
+    A worker taken for lost may do the same at the same time: the first one counts.
+    """
     target = paths.model(summary.round)
-    building = paths.models / f".{target.name}.tmp"
-    shutil.rmtree(building, ignore_errors=True)
+    building = temporary_sibling(target)
     card = {
         **result.ensemble.card,
         "campaign": config.name,
@@ -130,7 +132,13 @@ def _save(
     storage.save(replace(result.ensemble, card=card), building)
     save_npz_atomic(building / HELD_OUT, _held_out(result))
     write_json_atomic(building / SUMMARY, asdict(summary))
-    building.replace(target)
+    try:
+        building.replace(target)
+    except OSError:
+        if not (target / SUMMARY).exists():
+            raise
+        shutil.rmtree(building)
+    sync_directory(paths.models)
 
 
 def _held_out(result: TrainingResult) -> dict[str, NDArray[Any]]:
