@@ -40,7 +40,7 @@ def _run(function: Callable[..., Any], args: tuple[Any, ...]) -> TaskResult:
     here = {"host": socket.gethostname(), "pid": os.getpid(), "worker": "thread"}
     try:
         value = function(*args)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (what a real pool does too)
         return TaskResult(
             ok=False,
             error=f"{type(error).__name__}: {error}",

@@ -1,10 +1,17 @@
 """A campaign of seconds: cells of a few atoms, two small networks, trainings of three epochs."""
 
 import json
+from collections import Counter
 
+from thread_pool import ThreadPool
+
+from site_configs.load import load_site
+from workflow.campaign import run_campaign
 from workflow.config import CampaignConfig
+from workflow.dataset import Dataset
+from workflow.ledger import read_ledger
 from workflow.paths import CampaignPaths
-from workflow.settings import save_resolved
+from workflow.settings import load_campaign, save_resolved
 
 SETTINGS = {
     "name": "tiny",
@@ -86,3 +93,62 @@ def prepare(directory, config):
     save_resolved(config, paths.settings)
     save_resolved(config, paths.settings_in_force)
     return paths
+
+
+class Watcher:
+    """An observer that keeps what it is told, and may act on it."""
+
+    def __init__(self, act=None):
+        self.notes = []
+        self._act = act
+
+    def note(self, line):
+        self.notes.append(line)
+
+    def update(self, state):
+        if self._act is not None:
+            self._act(state)
+
+    def close(self):
+        pass
+
+
+class Killed(BaseException):
+    """Stands for the driver's sudden end."""
+
+
+def run_tiny(directory, config=None, *, pool=None, watcher=None):
+    """Begin a campaign, or go on with it, in threads; with a config its settings become those in force."""
+    paths = CampaignPaths(directory)
+    if config is None:
+        config = load_campaign(paths.settings_in_force)
+    else:
+        prepare(directory, config)
+    make_pool = (lambda *_: ThreadPool()) if pool is None else (lambda *_: pool)
+    return run_campaign(config, load_site("local"), directory, watcher or Watcher(), make_pool)
+
+
+def events(directory, kind=None):
+    return [event for event in read_ledger(directory) if kind is None or event["event"] == kind]
+
+
+def check_books(directory):
+    """Whatever happened: the data set is whole, and nothing was counted twice."""
+    paths = CampaignPaths(directory)
+    dataset = Dataset.open(paths.dataset)
+    assert dataset.verify() == []
+    ids = dataset.snapshot().ids
+    assert len(ids) == len(set(ids)) == dataset.n_labels
+    merges = events(directory, "merged")
+    assert merges[-1]["n_labels"] == dataset.n_labels
+    assert sum(merge["n_new"] for merge in merges) == dataset.n_labels
+    for kind, keys in (("sampled", ("cycle", "group", "chunk")), ("trained", ("round",))):
+        done = Counter(tuple(event[key] for key in keys) for event in events(directory, kind))
+        assert max(done.values(), default=1) == 1, kind
+    stretches = Counter(
+        (part["trajectory_id"], part["ensemble_id"], part["entry_fs"])
+        for event in events(directory, "sampled")
+        for part in event["exposures"]
+    )
+    assert max(stretches.values(), default=1) == 1
+    return dataset
