@@ -98,6 +98,8 @@ def _drive(
         if n_breakdowns <= MAX_BREAKDOWNS:
             raise
         ending = Ending("failed", f"the executors broke down {n_breakdowns} times in a row: {error}")
+    for sign in (paths.stop_sampling, paths.stop_training):
+        sign.unlink(missing_ok=True)
     journal.record("stopped", state=ending.state, reason=ending.reason)
     return ending
 

@@ -99,6 +99,11 @@ def _largest(distances: NDArray[np.float64], where: NDArray[np.bool_]) -> float:
     return float(distances[where].max())
 
 
+def _members(config: CampaignConfig) -> Iterator[str]:
+    if config.potential.n_members < 2:
+        yield f"potential.n_members = {config.potential.n_members}: an ensemble needs two to disagree"
+
+
 def _cutoffs(config: CampaignConfig) -> Iterator[str]:
     """The potential must see neighbours, in the emptiest cells too."""
     potential = config.potential
@@ -151,6 +156,7 @@ _CHECKS: tuple[Callable[[CampaignConfig], Iterator[str]], ...] = (
     _pressure,
     _breaker,
     _distances,
+    _members,
     _cutoffs,
     _thresholds,
 )

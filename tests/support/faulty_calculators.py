@@ -95,6 +95,14 @@ class Exits(Faulty):
         os._exit(3)
 
 
+class KillsWorker(Faulty):
+    """Kills the worker that runs the campaign's task, not only its own process."""
+
+    def misbehave(self):
+        os.kill(int(os.environ["SMELTER_WORKER"].partition(":")[0]), signal.SIGKILL)
+        time.sleep(3600.0)
+
+
 class EatsMemory(Faulty):
     """Allocates until there is no more, within a limit of its own so that the machine stays well."""
 
@@ -127,3 +135,19 @@ class EnergyOnly(EMT):
         super().calculate(atoms, properties, system_changes)
         for name in ("free_energy", "stress"):
             self.results.pop(name, None)
+
+
+class Unreliable(EMT):
+    """Fails on a third of all frames: by an exception, not-a-number, a hang, or its own end."""
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=tuple(all_changes)):
+        super().calculate(atoms, properties, system_changes)
+        digit = int(abs(atoms.positions[0, 0]) * 1e4) % 12
+        if digit == 0:
+            raise RuntimeError("one of those days")
+        if digit == 3:
+            self.results["forces"] = self.results["forces"] * np.nan
+        if digit == 6:
+            time.sleep(3600.0)
+        if digit == 9:
+            os.kill(os.getpid(), signal.SIGKILL)

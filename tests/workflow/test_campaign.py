@@ -373,6 +373,35 @@ def test_without_an_ensemble_a_spent_budget_of_labels_is_no_success(tmp_path):
     assert ending.reason.startswith("training is paused")
 
 
+def diverging(**changes):
+    hot = {"learning_rate": 1.0, "max_restarts": 0, "weight_average_epochs": 0.0, "max_epochs": 4}
+    return tiny_config(training={**hot, **changes.pop("training", {})}, stop__max_rounds=1, **changes)
+
+
+def test_it_goes_on_with_the_members_that_are_well(tmp_path):
+    config = diverging(training={"divergence_factor": 2.0}, potential__n_members=8)
+    assert run_tiny(tmp_path, config).state == "budget_spent"
+    round_ = load_state(tmp_path).rounds[1]
+    assert 1 <= len(round_.failed_members) <= 6
+    assert round_.promoted
+    check_books(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("training", "reason"),
+    [
+        ({"divergence_factor": 1.2}, "1 of 2 members diverged; an ensemble needs two to disagree"),
+        ({"learning_rate": 1e6}, "all 2 members diverged"),
+    ],
+)
+def test_too_few_members_that_are_well_pause_the_training(tmp_path, training, reason):
+    ending = run_tiny(tmp_path, diverging(training=training))
+    assert ending.state == "paused"
+    assert ending.reason.startswith("training is paused: 3 of the last 6 results failed: 3 × TrainingError:")
+    assert reason in ending.reason
+    assert not load_state(tmp_path).current
+
+
 def test_chunks_that_find_nothing_and_do_not_move_pause_the_sampling(tmp_path):
     run_tiny(tmp_path, tiny_config(stop__max_rounds=1))
     ending = run_tiny(tmp_path, tiny_config(gates={"min_atoms": 1000}))

@@ -20,6 +20,7 @@ IMPOSSIBLE = [
         {"sampling__thresholds": {"close_contact_ang": {"Cu-Cu": 1.0}}},
         "sampling.thresholds.close_contact_ang: no distance for Al-Al",
     ),
+    ({"potential__n_members": 1}, "potential.n_members = 1: an ensemble needs two to disagree"),
     (
         {"potential__angular_cutoff_ang": 2.0},
         "potential.angular_cutoff_ang = 2 does not exceed builder.min_distance_ang = 2",

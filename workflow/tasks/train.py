@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from potentials import storage
 from potentials.ensemble import AniEnsemble
 from potentials.errors import evaluate_errors
-from potentials.training import TrainingResult, train_ensemble
+from potentials.training import TrainingError, TrainingResult, train_ensemble
 from potentials.training_set import TrainingSet, is_validation
 from workflow.config import CampaignConfig
 from workflow.dataset import Dataset, Snapshot
@@ -77,6 +77,11 @@ def train_round(
     if result is None:
         summary.interrupted = True
         return summary
+    if len(result.members) < 2:
+        raise TrainingError(
+            f"{len(result.failed_members)} of {config.potential.n_members} members diverged; "
+            "an ensemble needs two to disagree"
+        )
     summary.n_labels, summary.n_validation = len(train) + len(validation), len(validation)
     summary.validation = _errors(result.ensemble, validation)
     summary.previous_validation = None if previous is None else _errors(previous, validation)
