@@ -23,12 +23,12 @@ from torch import Tensor
 from potentials import network
 from potentials.config import AniConfig
 from potentials.descriptors import ANGULAR_FACTOR, COSINE_FACTOR, RADIAL_FACTOR, DescriptorSpec, PairGraph
-from potentials.gradients import loss_and_gradient
 from potentials.kernels.select import kernel_for
-from potentials.parameters import ParameterLayout, Scaling
-from potentials.training_config import TrainingConfig
-from potentials.training_frames import ReadyBatch, ReadyFrames
-from potentials.training_set import TrainingSet
+from potentials.training.config import TrainingConfig
+from potentials.training.frames import ReadyBatch, ReadyFrames
+from potentials.training.gradients import loss_and_gradient
+from potentials.training.parameters import ParameterLayout, Scaling
+from potentials.training.training_set import TrainingSet
 
 LOSS = TrainingConfig(force_weight=0.1)
 

@@ -72,7 +72,9 @@ class Batch:
             raise ValueError(f"frame {counts.index(0)} has no atoms")
         unknown = sorted({s for frame in frames for s in frame.get_chemical_symbols()} - index.keys())
         if unknown:
-            raise ValueError(f"frames contain {', '.join(unknown)}; the potential knows {', '.join(elements)}")
+            raise ValueError(
+                f"frames contain {', '.join(unknown)}; the potential knows {', '.join(elements)}"
+            )
         species = [index[s] for frame in frames for s in frame.get_chemical_symbols()]
         n_atoms_per_frame = torch.tensor(counts, dtype=torch.int64)
         return cls(

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from potentials.config import PotentialConfig
-from potentials.training_config import TrainingConfig
+from potentials.training.config import TrainingConfig
 from qm.config import CheckConfig, LabellerConfig
 from sampling.config import BuilderConfig, GateConfig, SamplingConfig, SelectorConfig
 from workflow.cross_checks import problems

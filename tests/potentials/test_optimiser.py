@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from potentials.optimiser import Moments, Optimiser, cosine_rate
-from potentials.parameters import ParameterLayout
-from potentials.training_config import TrainingConfig
+from potentials.training.config import TrainingConfig
+from potentials.training.optimiser import Moments, Optimiser, cosine_rate
+from potentials.training.parameters import ParameterLayout
 
 LAYOUT = ParameterLayout(n_elements=1, widths=(5, 4, 1), celu_alpha=0.1)
 TARGET = LAYOUT.initial([11])

@@ -4,8 +4,8 @@ import torch
 from potentials import network
 from potentials.config import AniConfig
 from potentials.descriptors import DescriptorSpec
-from potentials.network_gradients import forward_and_back
-from potentials.parameters import ParameterLayout, Scaling
+from potentials.training.network_gradients import forward_and_back
+from potentials.training.parameters import ParameterLayout, Scaling
 
 CONFIG = AniConfig(n_radial=3, n_angular_radial=2, n_angles=2, hidden=(6, 5), n_members=2)
 SPEC = DescriptorSpec.from_config(CONFIG, 2)

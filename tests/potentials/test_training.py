@@ -11,11 +11,11 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from potentials.config import AniConfig
-from potentials.errors import evaluate_errors
 from potentials.storage import load, save
-from potentials.training import TrainingError, train_ensemble
-from potentials.training_config import TrainingConfig
-from potentials.training_set import TrainingSet, fold_of, n_folds
+from potentials.training.config import TrainingConfig
+from potentials.training.errors import evaluate_errors
+from potentials.training.train import TrainingError, train_ensemble
+from potentials.training.training_set import TrainingSet, fold_of, n_folds
 
 POTENTIAL = AniConfig(
     radial_cutoff_ang=4.5,
@@ -168,9 +168,8 @@ def test_a_member_that_diverges_once_recovers(monkeypatch):
 
 def _break(monkeypatch, members, attempts):
     """Give some members first weights that make every energy overflow."""
-    from potentials import training, training_loop
-    from potentials.parameters import ParameterLayout
-    from potentials.training_state import member_seed
+    from potentials.training.parameters import ParameterLayout
+    from potentials.training.state import member_seed
 
     bad = {member_seed(5, m, a): (m, a) for m in members for a in attempts}
     met, honest = [], ParameterLayout.initial
@@ -184,7 +183,7 @@ def _break(monkeypatch, members, attempts):
         return rows
 
     monkeypatch.setattr(ParameterLayout, "initial", initial)
-    assert training.member_seed is training_loop.member_seed
+    assert train.member_seed is loop.member_seed
     return met
 
 

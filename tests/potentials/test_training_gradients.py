@@ -10,12 +10,12 @@ from ase import Atoms
 from potentials import network
 from potentials.config import AniConfig
 from potentials.descriptors import DescriptorSpec, PairGraph
-from potentials.gradients import loss_and_gradient
 from potentials.kernels.reference import TorchKernel
-from potentials.parameters import ParameterLayout, Scaling
-from potentials.training_config import TrainingConfig
-from potentials.training_frames import ReadyBatch, ReadyFrames
-from potentials.training_set import TrainingSet
+from potentials.training.config import TrainingConfig
+from potentials.training.frames import ReadyBatch, ReadyFrames
+from potentials.training.gradients import loss_and_gradient
+from potentials.training.parameters import ParameterLayout, Scaling
+from potentials.training.training_set import TrainingSet
 
 CONFIG = AniConfig(
     radial_cutoff_ang=4.5,

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from potentials.training_loop import Deal
-from potentials.training_set import TrainingSet, fold_of, is_validation, n_folds
+from potentials.training.loop import Deal
+from potentials.training.training_set import TrainingSet, fold_of, is_validation, n_folds
 
 IDS = [f"{k:032x}" for k in range(2000)]
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from potentials import storage
 from potentials.ensemble import AniEnsemble
-from potentials.errors import evaluate_errors
-from potentials.training import TrainingError, TrainingResult, train_ensemble
-from potentials.training_set import TrainingSet, is_validation
+from potentials.training.errors import evaluate_errors
+from potentials.training.train import TrainingError, TrainingResult, train_ensemble
+from potentials.training.training_set import TrainingSet, is_validation
 from workflow.config import CampaignConfig
 from workflow.dataset import Dataset, Snapshot
 from workflow.files import read_json, save_npz_atomic, sync_directory, temporary_sibling, write_json_atomic

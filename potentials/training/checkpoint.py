@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from potentials.training_state import TrainingState
+from potentials.training.state import TrainingState
 
 FORMAT = "smelter-training-1"
 

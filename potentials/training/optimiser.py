@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from potentials.parameters import ParameterLayout
-from potentials.training_config import TrainingConfig
+from potentials.training.config import TrainingConfig
+from potentials.training.parameters import ParameterLayout
 
 EPSILON = 1e-8
 ADAM_BETAS = (0.9, 0.999)

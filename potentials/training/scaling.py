@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from potentials.parameters import Scaling
-from potentials.training_frames import ReadyFrames
+from potentials.training.frames import ReadyFrames
+from potentials.training.parameters import Scaling
 
 STATISTICS_FRAMES = 32
 LENGTH_ANG = 1.0

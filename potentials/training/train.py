@@ -17,16 +17,16 @@ from potentials.config import AniConfig
 from potentials.descriptors import DescriptorSpec
 from potentials.disagreement import Calibration, calibrate
 from potentials.ensemble import AniEnsemble
-from potentials.errors import Errors, FrameErrors, SetPrediction, predict_set
 from potentials.kernels.select import KernelName, kernel_for
-from potentials.parameters import ParameterLayout
-from potentials.scaling import fit_scaling, lone_atom_energies
-from potentials.training_checkpoint import read_checkpoint, write_checkpoint
-from potentials.training_config import TrainingConfig
-from potentials.training_frames import ReadyFrames
-from potentials.training_loop import Deal, Learner
-from potentials.training_set import TrainingSet, fold_of
-from potentials.training_state import EpochReport, TrainingState, member_seed
+from potentials.training.checkpoint import read_checkpoint, write_checkpoint
+from potentials.training.config import TrainingConfig
+from potentials.training.errors import Errors, FrameErrors, SetPrediction, predict_set
+from potentials.training.frames import ReadyFrames
+from potentials.training.loop import Deal, Learner
+from potentials.training.parameters import ParameterLayout
+from potentials.training.scaling import fit_scaling, lone_atom_energies
+from potentials.training.state import EpochReport, TrainingState, member_seed
+from potentials.training.training_set import TrainingSet, fold_of
 
 CHECKPOINT_SECONDS = 20.0
 MIN_CALIBRATION_FRAMES = 5

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from potentials.parameters import Layer
+from potentials.training.parameters import Layer
 
 
 @dataclass(frozen=True)

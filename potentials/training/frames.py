@@ -12,7 +12,7 @@ from torch import Tensor
 from potentials.batch import Batch
 from potentials.descriptors import DescriptorKernel, Descriptors, DescriptorSpec, PairGraph
 from potentials.neighbours import NeighbourList
-from potentials.training_set import TrainingSet
+from potentials.training.training_set import TrainingSet
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from potentials.gradients import ENERGY_POWER, Residuals, evaluate, loss_and_gradient
-from potentials.optimiser import Optimiser, cosine_rate
-from potentials.parameters import ParameterLayout, Scaling
-from potentials.training_config import TrainingConfig
-from potentials.training_frames import ReadyBatch, ReadyFrames
-from potentials.training_set import fold_of, n_folds
-from potentials.training_state import EpochReport, TrainingState, member_seed
+from potentials.training.config import TrainingConfig
+from potentials.training.frames import ReadyBatch, ReadyFrames
+from potentials.training.gradients import ENERGY_POWER, Residuals, evaluate, loss_and_gradient
+from potentials.training.optimiser import Optimiser, cosine_rate
+from potentials.training.parameters import ParameterLayout, Scaling
+from potentials.training.state import EpochReport, TrainingState, member_seed
+from potentials.training.training_set import fold_of, n_folds
 
 TEST_FRAMES = 16
 

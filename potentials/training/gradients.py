@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from potentials.ensemble import forces_from_pairs
-from potentials.network_gradients import Passes, forward_and_back, weight_gradient
-from potentials.parameters import ParameterLayout, Scaling
-from potentials.training_config import TrainingConfig
-from potentials.training_frames import ReadyBatch
+from potentials.training.config import TrainingConfig
+from potentials.training.frames import ReadyBatch
+from potentials.training.network_gradients import Passes, forward_and_back, weight_gradient
+from potentials.training.parameters import ParameterLayout, Scaling
 
 ENERGY_POWER = {"frame": 0, "root_atom": 1, "atom": 2}
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from potentials.optimiser import Moments
-from potentials.parameters import ParameterLayout
-from potentials.training_config import TrainingConfig
+from potentials.training.config import TrainingConfig
+from potentials.training.optimiser import Moments
+from potentials.training.parameters import ParameterLayout
 
 Status = Literal["learning", "finished", "failed"]
 

@@ -13,7 +13,7 @@ from potentials.batch import Batch
 from potentials.disagreement import Disagreement, disagreement
 from potentials.ensemble import AniEnsemble
 from potentials.protocol import Prediction
-from potentials.training_set import TrainingSet
+from potentials.training.training_set import TrainingSet
 
 BATCH_FRAMES = 16
 
