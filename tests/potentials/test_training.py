@@ -168,6 +168,7 @@ def test_a_member_that_diverges_once_recovers(monkeypatch):
 
 def _break(monkeypatch, members, attempts):
     """Give some members first weights that make every energy overflow."""
+    from potentials.training import loop, train
     from potentials.training.parameters import ParameterLayout
     from potentials.training.state import member_seed
 
