@@ -151,3 +151,11 @@ class Unreliable(EMT):
             time.sleep(3600.0)
         if digit == 9:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Slow(EMT):
+    """Takes its time, so that a kill finds it at work."""
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=tuple(all_changes)):
+        time.sleep(0.03)
+        super().calculate(atoms, properties, system_changes)
