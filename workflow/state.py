@@ -6,6 +6,7 @@ driver acts on. Files in the campaign directory hold the results themselves; the
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -256,7 +257,8 @@ def validation_score(validation: dict[str, Any] | None) -> float:
         return float("inf")
     energy = float(validation["energy_rmse_mev_per_atom"])
     force = 1000.0 * float(validation["force_rmse_ev_per_ang"])
-    return float((energy * force) ** 0.5)
+    score = float((energy * force) ** 0.5)
+    return score if math.isfinite(score) else float("inf")
 
 
 def fold(events: Iterable[Event]) -> CampaignState:

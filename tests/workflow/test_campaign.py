@@ -334,6 +334,19 @@ def test_labels_that_come_again_after_their_merge_are_cleared_away(tmp_path):
     check_books(tmp_path)
 
 
+def test_damaged_checkpoints_of_trajectories_cost_only_these(tmp_path):
+    run_tiny(tmp_path, tiny_config(stop__max_rounds=1))
+    last = load_state(tmp_path).last_chunk.get((0, 0), 0)
+    run_tiny(tmp_path, tiny_config())
+    newest = load_state(tmp_path).last_chunk[0, 0]
+    assert newest > last
+    paths = CampaignPaths(tmp_path)
+    paths.chunk(0, 0, newest).write_bytes(b"torn")
+    assert run_tiny(tmp_path, tiny_config(stop__max_rounds=3)).reason == "budget spent: 3 of 3 rounds"
+    assert not [event for event in events(tmp_path, "task") if not event["ok"]]
+    check_books(tmp_path)
+
+
 # What cannot work pauses, and says why.
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Protocol
@@ -150,6 +151,6 @@ def is_better(summary: TrainingSummary) -> tuple[bool, str]:
     if not summary.n_validation:
         return True, "no validation labels to compare on"
     new, old = validation_score(summary.validation), validation_score(summary.previous_validation)
-    if new <= old:
+    if new <= old and math.isfinite(new):
         return True, f"validation score {new:.4g} against {old:.4g} before"
     return False, f"worse on the validation set: score {new:.4g} against {old:.4g} of the promoted ensemble"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,15 @@ from sampling.search import advance
 from sampling.selection import make_selector
 from sampling.slot_group import SlotGroup
 from workflow.config import CampaignConfig
-from workflow.files import read_json, write_json_atomic
+from workflow.files import DamagedFileError, read_json, write_json_atomic
 from workflow.paths import CampaignPaths
 from workflow.spool import Candidate, Provenance, write_candidate
 from workflow.state import round_name
 from workflow.tasks.context import SAMPLING_STREAM, campaign, ensemble, labeller
+
+logger = logging.getLogger(__name__)
+
+_MORE_THAN_A_CHUNK_STARTS = 1_000_000
 
 
 @dataclass
@@ -71,23 +76,32 @@ def sample_chunk(directory: str, cycle: int, group: int, chunk: int, round_numbe
 
 
 def read_summary(paths: CampaignPaths, cycle: int, group: int, chunk: int) -> ChunkSummary | None:
-    """Return what a chunk found, or ``None`` if it is not done."""
+    """Return what a chunk found, or ``None`` if it is not done, or what it found cannot be read."""
     if not paths.chunk(cycle, group, chunk).exists():
         return None
-    return ChunkSummary(**read_json(paths.chunk_summary(cycle, group, chunk)))
+    try:
+        return ChunkSummary(**read_json(paths.chunk_summary(cycle, group, chunk)))
+    except (FileNotFoundError, DamagedFileError):
+        return None
 
 
 def _group_before(
     paths: CampaignPaths, config: CampaignConfig, cycle: int, group: int, chunk: int
 ) -> SlotGroup:
-    if chunk > 1:
-        return SlotGroup.load(paths.chunk(cycle, group, chunk - 1))
-    return SlotGroup(
+    """Return the state to go on from; where it cannot be read, a group with new trajectories."""
+    fresh = SlotGroup(
         id=f"c{cycle}-g{group:04d}",
         entropy=config.seed,
         spawn_key=(SAMPLING_STREAM, cycle, group),
         n_slots=config.sampling.n_slots,
     )
+    if chunk == 1:
+        return fresh
+    try:
+        return SlotGroup.load(paths.chunk(cycle, group, chunk - 1))
+    except (FileNotFoundError, ValueError) as error:
+        logger.warning("trajectories of group %s are lost, beginning new ones: %s", fresh.id, error)
+        return replace(fresh, next_trajectory=chunk * _MORE_THAN_A_CHUNK_STARTS)
 
 
 def _file_appears(path: Path) -> Callable[[], bool]:
