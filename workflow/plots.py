@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
 from workflow.crystals import Crystal
@@ -242,7 +242,11 @@ def _log_axis(ax: Axes, which: str) -> None:
     plain = FuncFormatter(lambda x, _: f"{x:g}")
     axis.set_major_formatter(plain)
     low, high = axis.get_view_interval()
-    if high / max(low, 1e-300) < 30:
+    ratio = high / max(low, 1e-300)
+    if ratio < 4:  # no power of ten, and perhaps no 2, 3 or 5, in sight
+        axis.set_major_locator(MaxNLocator(5))
+        axis.set_minor_locator(NullLocator())
+    elif ratio < 30:
         axis.set_minor_formatter(FuncFormatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in "235" else ""))
     else:
-        axis.set_minor_formatter(FuncFormatter(lambda _x, _: ""))
+        axis.set_minor_formatter(NullFormatter())
