@@ -20,12 +20,12 @@ from workflow.interrupt import interruptible
 from workflow.journal import Journal
 from workflow.ledger import Ledger
 from workflow.lock import CampaignLock
-from workflow.metrics import write_metrics
 from workflow.opening import checked_fingerprint, open_dataset, take_import, tidy
 from workflow.paths import CampaignPaths
 from workflow.pool import ParslPool, Pool, PoolBrokenError
 from workflow.processes import reap
 from workflow.report import write_report
+from workflow.reporting.metrics import write_metrics
 from workflow.settings import settings_hash
 from workflow.stages.bootstrap import Bootstrap
 from workflow.stages.labelling import Labelling

@@ -16,10 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from workflow.config import CampaignConfig
-from workflow.rounds import RoundWatch
+from workflow.reporting.rounds import RoundWatch
+from workflow.reporting.summary import busy_by_role, worst_survival
+from workflow.reporting.texts import duration_text, errors_text, round_block, survival_text
 from workflow.state import CampaignState
-from workflow.summary import busy_by_role, worst_survival
-from workflow.texts import duration_text, errors_text, round_block, survival_text
 
 _REDRAW_EVERY_S = 0.5
 _RECOUNT_EVERY_S = 5.0

@@ -17,10 +17,10 @@ from workflow.config import CampaignConfig
 from workflow.ledger import LEDGER_NAME
 from workflow.lock import CampaignRunningError, holder
 from workflow.paths import CampaignPaths
+from workflow.reporting.summary import summarise
+from workflow.reporting.texts import duration_text
 from workflow.settings import Change, changed_keys, load_campaign, refuse_unsafe_changes, save_resolved
 from workflow.settings_errors import SettingsError
-from workflow.summary import summarise
-from workflow.texts import duration_text
 
 CAMPAIGNS = Path("campaigns")
 _SITE = "site."

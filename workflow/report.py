@@ -12,22 +12,22 @@ from pathlib import Path
 import numpy as np
 
 from potentials.storage import DamagedModelError
-from workflow import plots
 from workflow.config import CampaignConfig
-from workflow.crystals import Crystal
 from workflow.display import complain, say
 from workflow.files import DamagedFileError, load_npz, write_bytes_atomic
 from workflow.ledger import LedgerDamagedError, read_ledger
 from workflow.paths import CampaignPaths
-from workflow.properties import Crystals, crystal_properties
-from workflow.report_page import Page, picture, table
-from workflow.rounds import RoundRow, round_rows
+from workflow.reporting import plots
+from workflow.reporting.crystals import Crystal
+from workflow.reporting.properties import Crystals, crystal_properties
+from workflow.reporting.report_page import Page, picture, table
+from workflow.reporting.rounds import RoundRow, round_rows
+from workflow.reporting.summary import NoCampaignError, Summary, summarise, worker_hours
+from workflow.reporting.texts import duration_text, survival_text
 from workflow.settings import load_campaign
 from workflow.settings_errors import SettingsError
 from workflow.state import CampaignState, Round, load_state
-from workflow.summary import NoCampaignError, Summary, summarise, worker_hours
 from workflow.survival import Survival, survival_curve
-from workflow.texts import duration_text, survival_text
 
 REPORT_NAME = "report.html"
 _MOST_CURVES = 8

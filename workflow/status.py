@@ -10,8 +10,8 @@ from pathlib import Path
 
 from workflow.display import complain, say
 from workflow.ledger import LedgerDamagedError
-from workflow.summary import NoCampaignError, Summary, summarise
-from workflow.texts import errors_text, survival_text
+from workflow.reporting.summary import NoCampaignError, Summary, summarise
+from workflow.reporting.texts import errors_text, survival_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,8 +10,8 @@ from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.units import GPa
 
-from workflow.crystal_cells import ALLOYS, IDEAL_HCP, STRUCTURES, typical_volume_ang3
-from workflow.crystals import alloy_table, cold_curve, crystal, crystal_table
+from workflow.reporting.crystal_cells import ALLOYS, IDEAL_HCP, STRUCTURES, typical_volume_ang3
+from workflow.reporting.crystals import alloy_table, cold_curve, crystal, crystal_table
 
 NEAREST = {
     "FCC": (12, 2**-0.5),

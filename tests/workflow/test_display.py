@@ -8,8 +8,8 @@ from synthetic_campaign import make_config, two_rounds
 
 from workflow.display import LiveDisplay, PlainDisplay, complain, make_display, say
 from workflow.ledger import read_ledger
+from workflow.reporting.texts import duration_text, errors_text, survival_text
 from workflow.state import CampaignState
-from workflow.texts import duration_text, errors_text, survival_text
 
 
 def play(display, directory):

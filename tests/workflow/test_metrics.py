@@ -6,8 +6,8 @@ import pytest
 from synthetic_campaign import two_rounds
 
 from workflow.ledger import read_ledger
-from workflow.metrics import write_metrics
-from workflow.rounds import RoundWatch, round_rows
+from workflow.reporting.metrics import write_metrics
+from workflow.reporting.rounds import RoundWatch, round_rows
 from workflow.state import CampaignState, load_state
 
 

@@ -18,9 +18,9 @@ from site_configs.load import load_site
 from site_configs.marks import CAMPAIGN_MARK, marked
 from workflow.campaign import run_campaign
 from workflow.paths import CampaignPaths
+from workflow.reporting.summary import summarise
 from workflow.spool import ids, read_refusal
 from workflow.state import load_state
-from workflow.summary import summarise
 
 SUPPORT = Path(__file__).parents[1] / "support"
 LIMIT_S = 120

@@ -14,8 +14,8 @@ from potentials.descriptors import DescriptorSpec
 from potentials.ensemble import AniEnsemble
 from potentials.network import initial
 from workflow.files import save_npz_atomic
-from workflow.properties import crystal_properties
 from workflow.report import main, write_report
+from workflow.reporting.properties import crystal_properties
 from workflow.state import load_state
 
 SMALL = {

@@ -6,8 +6,8 @@ import pytest
 from synthetic_campaign import SyntheticCampaign, two_rounds
 
 from workflow.lock import CampaignLock
+from workflow.reporting.summary import NoCampaignError, summarise
 from workflow.status import main
-from workflow.summary import NoCampaignError, summarise
 
 
 def status(directory, capsys):

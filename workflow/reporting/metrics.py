@@ -10,7 +10,7 @@ from typing import Any
 
 from workflow.files import write_bytes_atomic
 from workflow.ledger import read_ledger
-from workflow.rounds import RoundRow, round_rows
+from workflow.reporting.rounds import RoundRow, round_rows
 
 METRICS_NAME = "metrics.csv"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workflow.rounds import RoundRow
+from workflow.reporting.rounds import RoundRow
 
 
 def duration_text(seconds: float) -> str:

@@ -16,11 +16,11 @@ import potentials
 from potentials.calculator import EnsembleCalculator
 from qm.labellers import make_labeller
 from workflow.config import CampaignConfig
-from workflow.crystal_cells import STRUCTURES
-from workflow.crystals import ColdCurve, Crystal, alloy_table, cold_curve, crystal_table
 from workflow.files import DamagedFileError, read_json, write_json_atomic
-from workflow.label_calculator import LabelCalculator
 from workflow.paths import CampaignPaths
+from workflow.reporting.crystal_cells import STRUCTURES
+from workflow.reporting.crystals import ColdCurve, Crystal, alloy_table, cold_curve, crystal_table
+from workflow.reporting.label_calculator import LabelCalculator
 from workflow.state import CampaignState
 
 PROPERTIES_NAME = "crystals.json"

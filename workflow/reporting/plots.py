@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from workflow.crystals import Crystal
-from workflow.properties import Crystals, Curves
-from workflow.rounds import RoundRow
+from workflow.reporting.crystals import Crystal
+from workflow.reporting.properties import Crystals, Curves
+from workflow.reporting.rounds import RoundRow
 from workflow.survival import Survival
 
 Floats = NDArray[np.float64]
