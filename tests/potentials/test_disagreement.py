@@ -65,6 +65,14 @@ def test_calibrated_spreads_have_the_size_of_the_errors(rng: np.random.Generator
     assert calibration.force == pytest.approx(0.5)
 
 
+def test_one_frame_far_off_does_not_make_every_frame_suspect(rng: np.random.Generator) -> None:
+    spread = rng.uniform(0.01, 0.1, 200)
+    error = 2.0 * spread * rng.normal(size=200)
+    sound = calibrate(spread, error, spread, np.abs(error)).energy
+    error[0] = 100.0
+    assert calibrate(spread, error, spread, np.abs(error)).energy == pytest.approx(sound, rel=0.05)
+
+
 def test_a_calibration_scales_energies_and_forces_apart() -> None:
     spread = Disagreement(np.array([1.0, 2.0]), np.array([3.0, 4.0]), np.array([5.0, 6.0]))
     expected = Calibration(energy=2.0, force=10.0).apply(spread)

@@ -238,13 +238,12 @@ def test_empty_validation_and_single_member():
     assert n_folds(1) == 4
 
 
-def test_calibration_is_the_ratio_of_error_to_spread():
+def test_two_thirds_of_the_validation_frames_are_within_their_calibrated_spread():
     result = train()
     errors, spread = result.validation_frames.errors, result.validation_frames.spread
-    expected = np.sqrt(
-        np.mean(errors.force_mean_ev_per_ang**2) / np.mean(np.square(spread.force_mean_ev_per_ang))
-    )
-    assert result.calibration.force == pytest.approx(expected, rel=1e-6)
+    expected = result.calibration.force * np.asarray(spread.force_mean_ev_per_ang)
+    within = np.asarray(errors.force_mean_ev_per_ang) <= expected * (1.0 + 1e-9)
+    assert abs(np.mean(within) - 0.68) <= 1.5 / len(within)
 
 
 def test_card_tells_how_the_ensemble_came_about(tmp_path):
