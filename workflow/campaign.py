@@ -19,7 +19,7 @@ from workflow.driver import Driver, Ending
 from workflow.interrupt import interruptible
 from workflow.journal import Journal
 from workflow.ledger import Ledger
-from workflow.lock import CampaignLock
+from workflow.lock import HEARTBEAT_S, CampaignLock
 from workflow.opening import checked_fingerprint, open_dataset, take_import, tidy
 from workflow.paths import CampaignPaths
 from workflow.pool import ParslPool, Pool, PoolBrokenError
@@ -62,7 +62,7 @@ def run_campaign(
     Raises
     ------
     CampaignRunningError
-        If another driver runs this campaign.
+        If another driver runs this campaign, or has taken it over from this one.
     SettingsError
         If the label source's level of theory is not the data set's, or starting data cannot be read.
     DatasetError, LedgerDamagedError
@@ -72,16 +72,21 @@ def run_campaign(
     """
     paths = CampaignPaths(directory)
     paths.make()
-    with CampaignLock(directory), Ledger(directory) as ledger:
+    with CampaignLock(directory) as lock, Ledger(directory) as ledger:
         journal = Journal(ledger, load_state(directory), display)
-        ending = _drive(config, site, paths, journal, make_pool)
+        ending = _drive(config, site, paths, lock, journal, make_pool)
     write_metrics(directory)
     write_report(directory)
     return ending
 
 
 def _drive(
-    config: CampaignConfig, site: SiteConfig, paths: CampaignPaths, journal: Journal, make_pool: MakePool
+    config: CampaignConfig,
+    site: SiteConfig,
+    paths: CampaignPaths,
+    lock: CampaignLock,
+    journal: Journal,
+    make_pool: MakePool,
 ) -> Ending:
     campaign_id = journal.state.campaign_id or uuid.uuid4().hex
     for pid in reap(campaign_id):
@@ -91,7 +96,7 @@ def _drive(
         with closing(make_pool(site, paths.logs, campaign_id)) as pool:
             driver = Driver(paths, config, pool, journal)
             with interruptible(driver):
-                ending = Campaign(driver, dataset).run()
+                ending = Campaign(driver, dataset, lock).run()
     except PoolBrokenError as error:
         journal.record("broken", reason=str(error))
         n_breakdowns = journal.state.n_breakdowns
@@ -135,8 +140,10 @@ def _begin(
 class Campaign:
     """One driver's run of a campaign: reacts to finished tasks by starting what has become possible."""
 
-    def __init__(self, driver: Driver, dataset: Dataset) -> None:
+    def __init__(self, driver: Driver, dataset: Dataset, lock: CampaignLock) -> None:
         self._driver = driver
+        self._lock = lock
+        self._lock_seen = time.monotonic()
         self._give_up: float | None = None
         self._stop_rule = StopRule()
         self._labelling = Labelling(driver, merged=dataset.ids)
@@ -149,10 +156,17 @@ class Campaign:
         while not self._is_over():
             self._driver.handle_results(WATCH_EVERY_S)
             self._driver.pool.check()
+            self._check_lock()
         self._training.synchronise()
         if self._driver.ending is None:
             raise AssertionError("the loop ends only once an ending is decided")
         return self._driver.ending
+
+    def _check_lock(self) -> None:
+        """Stop before anything is merged if this driver was asleep and another has taken over."""
+        if time.monotonic() - self._lock_seen > HEARTBEAT_S:
+            self._lock.check()
+            self._lock_seen = time.monotonic()
 
     def _is_over(self) -> bool:
         """Start what can be started; return whether nothing is running and nothing will."""

@@ -24,6 +24,7 @@ import workflow.stages.training
 from workflow.campaign import MAX_BREAKDOWNS
 from workflow.dataset import Dataset
 from workflow.extxyz import read_extxyz, write_extxyz
+from workflow.lock import CampaignRunningError
 from workflow.manifest import DatasetDamagedError
 from workflow.paths import CampaignPaths
 from workflow.pool import PoolBrokenError
@@ -320,6 +321,18 @@ def test_labels_that_a_lost_worker_had_finished_count(tmp_path):
     outcomes = events(tmp_path, "labelled")
     assert all(event["ok"] for event in outcomes)
     assert len(outcomes) == check_books(tmp_path).n_labels
+
+
+def test_a_driver_that_lost_its_lock_stops_before_it_merges(tmp_path, monkeypatch):
+    monkeypatch.setattr(workflow.campaign, "HEARTBEAT_S", 0.0)
+    steal = once(lambda state: state.current, lambda: (tmp_path / "lock" / "000099.json").write_text(RIVAL))
+    with pytest.raises(CampaignRunningError, match="lost the campaign to process 7 on elsewhere"):
+        run_tiny(tmp_path, tiny_config(), watcher=Watcher(steal))
+    assert load_state(tmp_path).rounds.keys() == {1}
+    check_books(tmp_path)
+
+
+RIVAL = '{"host": "elsewhere", "process": "7:7", "place": "elsewhere", "since": 0, "token": "rival"}'
 
 
 def test_labels_that_come_again_after_their_merge_are_cleared_away(tmp_path):

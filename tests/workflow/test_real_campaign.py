@@ -1,6 +1,5 @@
 """Whole campaigns with real executors, by the command that users type; stages that always fail."""
 
-import json
 import os
 import subprocess
 import sys
@@ -141,18 +140,3 @@ def test_tasks_that_kill_their_worker_pause_the_campaign(tmp_path, in_this_proce
     assert "worker lost" in ending.reason
     assert_no_process_is_left(tmp_path)
     check_books(tmp_path)
-
-
-def test_status_can_be_asked_while_it_is_paused(tmp_path):
-    status, _, _ = launch(tmp_path / "run", checks={"max_force_ev_per_ang": 1e-6})
-    assert status == 1
-    asked = subprocess.run(
-        [sys.executable, "-m", "workflow.status", str(tmp_path / "run"), "--json"],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=True,
-    )
-    found = json.loads(asked.stdout)
-    assert found["state"] == "paused"
-    assert found["quarantined"] > 0
