@@ -216,9 +216,16 @@ def busy(directory: Path, seconds: float, workers: int) -> str:
     ]
     lines.append(row("workers busy", 100 * state.workers_busy_fraction, "%, of which"))
     lines += [row(f"  {kind}", 100 * s / offered_s, "%") for kind, s in kinds.most_common()]
+    firsts = sorted(tasks(events), key=lambda task: task["started"])[:workers]
+    loading_s = sum(task["ended"] - task["started"] for task in firsts)
+    lines.append(row("  (in the first tasks, which load the code", 100 * loading_s / offered_s, "%)"))
     idle = idle_by_cause(events, workers)
     lines.append(row("workers idle", 100 * idle.total() / offered_s, "%, of which"))
-    lines += [row(f"  {cause}", 100 * s / offered_s, f"%  {s:6.1f} s") for cause, s in idle.most_common()]
+    lines += [
+        row(f"  {cause}", 100 * s / offered_s, f"%  {s:6.1f} s")
+        for cause, s in idle.most_common()
+        if s >= 0.05
+    ]
     return "\n".join(lines)
 
 
