@@ -1,4 +1,4 @@
-"""What tasks on a worker share: settings, ensembles and label sources, loaded once per worker."""
+"""What tasks on a worker share: settings, label source and seeds, loaded once per worker."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-import potentials
-from potentials.ensemble import AniEnsemble
 from qm.label import Labeller
 from qm.labellers import make_labeller
 from workflow.config import CampaignConfig
@@ -28,20 +26,6 @@ def campaign(directory: str) -> tuple[CampaignPaths, CampaignConfig]:
 @lru_cache(maxsize=4)
 def _settings(path: Path, _mtime_ns: int) -> CampaignConfig:
     return load_campaign(path, [])
-
-
-@lru_cache(maxsize=2)
-def ensemble(path: Path) -> AniEnsemble:
-    """Load an ensemble, on the GPU this worker was given where there is one."""
-    return potentials.load(path).to(device=worker_device())
-
-
-@lru_cache(maxsize=1)
-def worker_device() -> str:
-    """Return the device of this worker's torch work."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 _sources: dict[str, Labeller] = {}

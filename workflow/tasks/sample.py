@@ -22,7 +22,8 @@ from workflow.files import DamagedFileError, read_json, write_json_atomic
 from workflow.paths import CampaignPaths
 from workflow.spool import Candidate, Provenance, write_candidate
 from workflow.state import round_name
-from workflow.tasks.context import SAMPLING_STREAM, campaign, ensemble, labeller
+from workflow.tasks.context import SAMPLING_STREAM, campaign, labeller
+from workflow.tasks.models import ensemble
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,8 @@ from workflow.dataset import Dataset, Snapshot
 from workflow.files import read_json, save_npz_atomic, sync_directory, temporary_sibling, write_json_atomic
 from workflow.paths import CampaignPaths
 from workflow.state import round_name
-from workflow.tasks.context import TRAINING_STREAM, campaign, ensemble, seed_sequence
+from workflow.tasks.context import TRAINING_STREAM, campaign, seed_sequence
+from workflow.tasks.models import ensemble, worker_device
 
 SUMMARY = "summary.json"
 HELD_OUT = "held_out.npz"
@@ -72,6 +73,7 @@ def train_round(
         start=previous if config.synchronisation.warm_start else None,
         checkpoint=checkpoint / "checkpoint.safetensors",
         should_stop=paths.stop_training.exists,
+        device=worker_device(),
     )
     summary = TrainingSummary(round_number, cycle, version)
     if result is None:
