@@ -14,7 +14,7 @@ from workflow.pool import ParslPool
 
 def main() -> None:
     directory = Path(sys.argv[1])
-    pool = ParslPool(load_site("local"), directory / "logs", directory.name)
+    pool = ParslPool(load_site("local", {"shared": None}), directory / "logs", directory.name)
     pool.submit("sampling", tasks.sleep_from, directory / "sampling", 600)
     pool.submit("training", tasks.sleep_in_c_from, directory / "training", 600)
     pool.submit("labelling", tasks.run_program_from, directory / "labelling", 600)

@@ -180,7 +180,8 @@ def time_spent(hours: Mapping[str, Mapping[str, float]]) -> str:
         ax.grid(axis="y", visible=False)
         ax.margins(x=0.12)
         ax.set_xlabel("worker-hours")
-        ax.legend(ncols=5, loc="lower right", bbox_to_anchor=(1.0, 1.0))
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend(ncols=5, loc="lower right", bbox_to_anchor=(1.0, 1.0))
     return _svg(figure)
 
 
