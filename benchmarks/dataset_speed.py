@@ -122,6 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_args(arguments)
     print(machine())
+    if given.directory is not None:
+        Path(given.directory).mkdir(parents=True, exist_ok=True)
     for n_frames in given.frames:
         rng = np.random.default_rng(0)
         records = [make_record(rng) for _ in range(n_frames)]
