@@ -171,6 +171,7 @@ class Campaign:
     def _is_over(self) -> bool:
         """Start what can be started; return whether nothing is running and nothing will."""
         driver = self._driver
+        driver.refresh_settings()
         self._decide()
         self._submit()
         if not driver.n_running and driver.ending is None:

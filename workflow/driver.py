@@ -101,7 +101,10 @@ class Driver:
 
     def refresh_settings(self) -> None:
         """Read settings that were edited: safe changes are taken, all others said and ignored."""
-        edited_ns = self.paths.settings.stat().st_mtime_ns
+        try:
+            edited_ns = self.paths.settings.stat().st_mtime_ns
+        except FileNotFoundError:  # some editors take a file away before they put the new one there
+            return
         if edited_ns == self._settings_read_ns:
             return
         self._settings_read_ns = edited_ns

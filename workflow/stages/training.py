@@ -69,7 +69,6 @@ class Training:
     def synchronise(self) -> None:
         """Merge all labels that have arrived into the global set; their files go once they are in it."""
         driver, unmerged = self._driver, self._labelling.unmerged
-        driver.refresh_settings()
         if not unmerged:
             return
         records = [record for id_ in sorted(unmerged) if (record := self._read(id_)) is not None]
