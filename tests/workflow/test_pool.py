@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from pathlib import Path
 
 import pool_tasks as tasks
@@ -16,6 +17,7 @@ import pytest
 from site_configs.config import ROLES, Role, SiteConfig
 from site_configs.load import load_site
 from site_configs.marks import CAMPAIGN_MARK, WORKER_MARK, command, environment, start_ticks
+from workflow.guard import TaskResult
 from workflow.pool import ParslPool, PoolBrokenError
 from workflow.processes import members, reap
 
@@ -212,17 +214,29 @@ def test_dead_and_hung_parts_are_seen_and_close_returns(doomed: ParslPool, tmp_p
         doomed.submit("sampling", tasks.add, 1, 1)
 
 
+def deafen(pool: ParslPool, role: Role) -> Future[TaskResult]:
+    """Kill the role's idle worker until a task is not taken any more, and return that task.
+
+    Parsl's workers wait for tasks with a lock held; one killed then leaves its manager deaf. One killed at
+    another moment does not: then the task comes back, and another worker is tried.
+    """
+    for _ in range(10):
+        worker = pool.submit(role, tasks.where_am_i).result(RESULT_S).pid
+        time.sleep(2)  # until it waits for the next task
+        os.kill(worker, signal.SIGKILL)
+        task = pool.submit(role, tasks.add, 1, 1)
+        if not wait([task], timeout=4).done:
+            return task
+    raise AssertionError("every killed worker was replaced")
+
+
 @pytest.mark.slow
 def test_frozen_and_deaf_workers_and_a_hung_interchange_are_seen(doomed: ParslPool, tmp_path: Path) -> None:
     frozen = doomed.submit("training", tasks.sleep_from, tmp_path / "pid", 600, timeout_s=1)
     wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGSTOP)
 
-    # Parsl's workers wait for tasks with a lock held: one killed then leaves its manager deaf.
-    worker = doomed.submit("labelling", tasks.where_am_i).result(RESULT_S).pid
-    time.sleep(1)  # until it waits for the next task
-    os.kill(worker, signal.SIGKILL)
-    unheard = doomed.submit("labelling", tasks.add, 1, 1)
+    unheard = deafen(doomed, "labelling")
     wait_until_broken(doomed, "labelling: a task waited for 5 s at workers that do not take it")
 
     assert frozen.result(RESULT_S).error.startswith("timeout")
