@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from potentials.replace_file import replace_file
 from sampling.schedule import TemperatureSchedule
 from sampling.seeds import child
 from sampling.trajectory import Trajectory
@@ -70,7 +69,7 @@ class SlotGroup:
         """Write the checkpoint; after a crash ``path`` holds the old one or the new one, whole."""
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **self._arrays())
-        _replace_file(path, buffer.getvalue())
+        replace_file(path, buffer.getvalue())
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         slots = self.trajectories
@@ -160,21 +159,3 @@ def new_group(group_id: str, seed: int | np.random.SeedSequence, n_slots: int) -
     if not isinstance(sequence.entropy, int):
         raise TypeError("the seed of a group needs one integer as entropy, so that it can be written down")
     return SlotGroup(group_id, sequence.entropy, tuple(sequence.spawn_key), n_slots)
-
-
-def _replace_file(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from potentials.replace_file import replace_file
 from potentials.training.state import TrainingState
 
 FORMAT = "smelter-training-1"
@@ -30,20 +30,7 @@ def write_checkpoint(path: Path, state: TrainingState, identity: str) -> None:
         metadata={"format": FORMAT, "identity": identity, "state": state.text()},
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    replace_file(path, content)
 
 
 def read_checkpoint(path: Path, identity: str) -> TrainingState | None:

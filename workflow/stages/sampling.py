@@ -36,11 +36,6 @@ class Sampling:
         if summary is not None:
             self._take_in(summary)
 
-    @property
-    def n_running(self) -> int:
-        """Chunks being run."""
-        return len(self._running)
-
     def submit(self, n_unlearned: int) -> None:
         """Start the next chunk of idle groups, unless labelling or training must catch up first."""
         driver = self._driver
