@@ -67,7 +67,20 @@ class AseConfig(BaseModel):
         return elements
 
 
-LabellerConfig = Annotated[EamConfig | AseConfig, Field(discriminator="kind")]
+class PotentialLabellerConfig(BaseModel):
+    """Labels from an ensemble of ours: the mean of its members, in double precision."""
+
+    model_config = _MODEL
+
+    kind: Literal["potential"]
+    """Chooses this label source."""
+
+    model: str = Field(min_length=1)
+    """Directory of an ensemble (with ``card.json``), or of a campaign, whose best ensemble at the launch is
+    taken; a relative path counts from where the campaign is launched."""
+
+
+LabellerConfig = Annotated[EamConfig | AseConfig | PotentialLabellerConfig, Field(discriminator="kind")]
 
 
 class CheckConfig(BaseModel):

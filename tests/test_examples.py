@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from random_ensemble import random_ensemble
+
+from potentials.storage import save
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -22,8 +25,19 @@ LESS = [
     "synchronisation.min_new_labels=8",
     "stop.max_rounds=2",
 ]
-RUNNABLE = ["al_quickstart", "al_eam", "cual_alloy"]
+RUNNABLE = ["al_quickstart", "al_eam", "cual_alloy", "al_from_ani"]
 PLANNED = ["ani_al"]
+
+
+OWN = {"al_from_ani": ["labeller.model={model}"]}
+"""What an example needs beyond its file."""
+
+
+@pytest.fixture
+def model(tmp_path):
+    """An untrained ensemble in the place of one that a user has to fetch."""
+    save(random_ensemble("Al"), tmp_path / "model")
+    return tmp_path / "model"
 
 
 def launch(name, *arguments):
@@ -44,8 +58,9 @@ def test_every_example_is_tested():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNNABLE)
-def test_an_example_comes_to_its_end(tmp_path, name):
-    overrides = [word for setting in LESS for word in ("--set", setting)]
+def test_an_example_comes_to_its_end(tmp_path, model, name):
+    own = [setting.format(model=model) for setting in OWN.get(name, [])]
+    overrides = [word for setting in [*LESS, *own] for word in ("--set", setting)]
     done = launch(name, "--directory", str(tmp_path / name), *overrides)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert "budget_spent: budget spent: 2 of 2 rounds" in done.stdout

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from qm.checks import check_label
 from qm.label import LabelFailure
-from qm.labellers import make_labeller
 from workflow.config import CampaignConfig
 from workflow.dataset import Dataset
 from workflow.extxyz import ExtxyzError, read_extxyz
 from workflow.files import remove_temporary_files
+from workflow.labellers import make_labeller
 from workflow.manifest import DatasetDamagedError
 from workflow.paths import CampaignPaths
 from workflow.settings_errors import SettingsError

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qm.config import AseConfig
-from qm.labellers import make_labeller
+from qm.config import AseConfig, PotentialLabellerConfig
 from site_configs.config import SiteConfig
 from site_configs.load import load_site
 from workflow import strict_yaml
 from workflow.config import CampaignConfig
+from workflow.labellers import make_labeller
 from workflow.ledger import LEDGER_NAME
 from workflow.lock import CampaignRunningError, holder
 from workflow.paths import CampaignPaths
+from workflow.potential_labeller import find_ensemble
 from workflow.reporting.summary import summarise
 from workflow.reporting.texts import duration_text
 from workflow.settings import Change, changed_keys, load_campaign, refuse_unsafe_changes, save_resolved
@@ -103,7 +104,7 @@ def make_plan(
     if campaign is None and not resume:
         raise SettingsError("expected --campaign FILE; without it, --resume goes on with a saved campaign")
     file = campaign or _saved_settings(directory)
-    config = _with_absolute_paths(load_campaign(file, overrides))
+    config = _with_absolute_paths(load_campaign(file, overrides), file)
     directory = directory or CAMPAIGNS / config.name
     begun = (directory / LEDGER_NAME).exists()
     _check_directory(directory, campaign, begun=begun, resume=resume)
@@ -173,7 +174,10 @@ def _check_sources(config: CampaignConfig, file: Path) -> None:
     if isinstance(config.labeller, AseConfig):
         known = frozenset(config.labeller.elements or config.elements)
     else:
-        known = make_labeller(config.labeller).elements
+        try:
+            known = make_labeller(config.labeller).elements
+        except ValueError as error:
+            raise SettingsError(f"{file}: labeller: {' '.join(str(error).split())}") from error
     unknown = sorted(set(config.elements) - known)
     if unknown:
         raise SettingsError(
@@ -188,13 +192,19 @@ def _check_import(config: CampaignConfig, file: Path) -> None:
         raise SettingsError(f"{file}: bootstrap.import_extxyz: {path}: no such file")
 
 
-def _with_absolute_paths(config: CampaignConfig) -> CampaignConfig:
+def _with_absolute_paths(config: CampaignConfig, file: Path) -> CampaignConfig:
     """Return the settings with paths that mean the same from wherever the campaign is resumed."""
-    path = config.bootstrap.import_extxyz
-    if path is None:
-        return config
-    bootstrap = config.bootstrap.model_copy(update={"import_extxyz": str(Path(path).resolve())})
-    return config.model_copy(update={"bootstrap": bootstrap})
+    bootstrap, labeller = config.bootstrap, config.labeller
+    if bootstrap.import_extxyz is not None:
+        path = str(Path(bootstrap.import_extxyz).resolve())
+        bootstrap = bootstrap.model_copy(update={"import_extxyz": path})
+    if isinstance(labeller, PotentialLabellerConfig):
+        try:
+            path = str(find_ensemble(Path(labeller.model)))
+        except ValueError as error:
+            raise SettingsError(f"{file}: labeller.model: {error}") from error
+        labeller = labeller.model_copy(update={"model": path})
+    return config.model_copy(update={"bootstrap": bootstrap, "labeller": labeller})
 
 
 def _settings(config: CampaignConfig) -> list[tuple[str, str]]:

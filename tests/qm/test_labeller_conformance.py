@@ -10,7 +10,7 @@ from ase import Atoms
 from qm.checks import check_label
 from qm.config import AseConfig, CheckConfig, EamConfig
 from qm.label import Label, LabelFailure
-from qm.labellers import make_labeller
+from workflow.labellers import make_labeller
 
 SOURCES = {
     "eam-2001": EamConfig(parameters="2001"),
@@ -157,7 +157,7 @@ def test_the_fingerprint_is_the_same_in_every_process(config):
     code = f"""
 from pydantic import TypeAdapter
 from qm.config import LabellerConfig
-from qm.labellers import make_labeller
+from workflow.labellers import make_labeller
 print(make_labeller(TypeAdapter(LabellerConfig).validate_json({config.model_dump_json()!r})).fingerprint)
 """
     other = subprocess.run(

@@ -3,7 +3,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from qm.config import AseConfig, EamConfig, LabellerConfig
 from qm.eam import EamLabeller
-from qm.labellers import make_labeller
+from workflow.labellers import make_labeller
 
 ADAPTER = TypeAdapter(LabellerConfig)
 

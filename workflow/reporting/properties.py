@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 import potentials
 from potentials.calculator import EnsembleCalculator
-from qm.labellers import make_labeller
 from workflow.config import CampaignConfig
 from workflow.files import DamagedFileError, read_json, write_json_atomic
+from workflow.labellers import make_labeller
 from workflow.paths import CampaignPaths
 from workflow.reporting.crystal_cells import STRUCTURES
 from workflow.reporting.crystals import ColdCurve, Crystal, alloy_table, cold_curve, crystal_table

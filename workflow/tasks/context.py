@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from qm.label import Labeller
-from qm.labellers import make_labeller
 from workflow.config import CampaignConfig
+from workflow.labellers import make_labeller
 from workflow.paths import CampaignPaths
 from workflow.settings import load_campaign
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from qm.ase_calculator import AseLabeller
-from qm.config import AseConfig, LabellerConfig
+from qm.config import AseConfig, LabellerConfig, PotentialLabellerConfig
 from qm.eam import EamLabeller
 from qm.label import Labeller
+from workflow.potential_labeller import PotentialLabeller
 
 
 def make_labeller(config: LabellerConfig) -> Labeller:
@@ -14,8 +15,10 @@ def make_labeller(config: LabellerConfig) -> Labeller:
     Raises
     ------
     ValueError
-        If it cannot be made here, for instance because a calculator is not installed.
+        If it cannot be made here, for instance because a calculator is not installed or a model is damaged.
     """
     if isinstance(config, AseConfig):
         return AseLabeller(config)
+    if isinstance(config, PotentialLabellerConfig):
+        return PotentialLabeller(config)
     return EamLabeller(config)
