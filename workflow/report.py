@@ -118,7 +118,7 @@ def _crystals(page: Page, directory: Path, config: CampaignConfig, state: Campai
 
 def _crystal_table(system: Crystals) -> str:
     above = "ΔE, meV/atom" if system.curves else "formation, meV/atom"
-    head = ["", "V, Å³/atom", "a, Å", "c/a", above, "spread, meV/atom", "B, GPa"]
+    head = ["", "V, Å³/atom", "a, Å", "c/a", above, "spread, meV/atom", "B, GPa", "C11, C12, C44, GPa"]
     rows = []
     sources: Sequence[Crystal | None] = system.source or [None] * len(system.ensemble)
     for ensemble, source in zip(system.ensemble, sources, strict=True):
@@ -136,8 +136,14 @@ def _crystal_cells(row: Crystal) -> list[str]:
         _number(row.above_lowest_mev, 1),
         "" if math.isnan(row.spread_mev) else _number(row.spread_mev, 1),
         _number(row.bulk_modulus_gpa, 1),
+        _elastic(row),
         row.remark,
     ]
+
+
+def _elastic(row: Crystal) -> str:
+    constants = (row.c11_gpa, row.c12_gpa, row.c44_gpa)
+    return ", ".join(_number(c, 1) for c in constants) if math.isfinite(row.c11_gpa) else ""
 
 
 def _number(value: float, digits: int) -> str:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,17 +65,6 @@ def frames() -> dict[str, Atoms]:
         frame.rattle(0.15, seed=seed)
         frame.symbols[::3] = "Cu"
     return found
-
-
-@pytest.fixture(scope="session")
-def ani_al_directory() -> Path:
-    """Return where the published ANI-Al lies, as NeuroChem wrote it."""
-    root = Path(__file__).resolve().parents[2]
-    directory = Path(os.environ.get("SMELTER_ANI_AL", root.parent / "shared" / "ani-al"))
-    found = sorted(directory.glob("**/sae_linfit.dat"), key=lambda path: len(path.parts))
-    if not found:
-        pytest.skip(f"no published ANI-Al in {directory}; set SMELTER_ANI_AL to its directory")
-    return found[0].parent
 
 
 @pytest.fixture

@@ -7,22 +7,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
-from ase.units import GPa
 
 from potentials import storage
 from potentials.ensemble import AniEnsemble
 from potentials.import_neurochem import main, read_neurochem
 from potentials.neurochem import NeuroChemError
-
-
-@pytest.fixture(scope="module")
-def ani_al(ani_al_directory: Path) -> AniEnsemble:
-    return read_neurochem(ani_al_directory, torch.float64)
 
 
 @pytest.fixture
@@ -40,41 +33,6 @@ def copy(ani_al_directory: Path, tmp_path: Path) -> Path:
 def energy_per_atom(ensemble: AniEnsemble, frame: Atoms) -> float:
     frame.calc = ensemble.calculator()
     return float(frame.get_potential_energy()) / len(frame)
-
-
-def pressure_gpa(ensemble: AniEnsemble, a_ang: float) -> float:
-    frame = bulk("Al", a=a_ang)
-    frame.calc = ensemble.calculator()
-    return -float(np.mean(frame.get_stress()[:3])) / GPa
-
-
-def test_lattice_constant_and_bulk_modulus(ani_al: AniEnsemble) -> None:
-    assert abs(pressure_gpa(ani_al, 4.0543)) < 0.005
-    step = 1e-4
-    slope = (pressure_gpa(ani_al, 4.0543 + step) - pressure_gpa(ani_al, 4.0543 - step)) / (2 * step)
-    assert -4.0543 / 3 * slope == pytest.approx(77.17, abs=0.02)
-
-
-@pytest.mark.parametrize(
-    ("frame", "above_fcc_mev"),
-    [
-        (bulk("Al", "hcp", a=2.8493, c=2.8493 * 1.68025), 31.14),
-        (bulk("Al", "bcc", a=3.2388), 100.6),
-        (bulk("Al", "sc", a=2.7073), 386.0),
-        (bulk("Al", "diamond", a=6.1005), 678.8),
-    ],
-    ids=["hcp", "bcc", "sc", "diamond"],
-)
-def test_energies_of_crystals_above_fcc(ani_al: AniEnsemble, frame: Atoms, above_fcc_mev: float) -> None:
-    fcc = energy_per_atom(ani_al, bulk("Al", a=4.0543))
-    assert 1e3 * (energy_per_atom(ani_al, frame) - fcc) == pytest.approx(above_fcc_mev, abs=0.06)
-
-
-def test_members_spread_as_measured(ani_al: AniEnsemble) -> None:
-    frame = bulk("Al", a=4.0543)
-    frame.calc = ani_al.calculator()
-    frame.get_potential_energy()
-    assert 1e3 * frame.calc.results["energy_std"] == pytest.approx(1.70, abs=0.15)
 
 
 def test_float32_is_good_to_a_tenth_of_a_mev(ani_al: AniEnsemble) -> None:

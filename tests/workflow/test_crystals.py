@@ -10,8 +10,11 @@ from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.units import GPa
 
+from qm.config import EamConfig
+from qm.eam import EamLabeller
 from workflow.reporting.crystal_cells import ALLOYS, IDEAL_HCP, STRUCTURES, typical_volume_ang3
 from workflow.reporting.crystals import alloy_table, cold_curve, crystal, crystal_table
+from workflow.reporting.label_calculator import LabelCalculator
 
 NEAREST = {
     "FCC": (12, 2**-0.5),
@@ -96,6 +99,29 @@ def test_lennard_jones_hcp_is_ideal_and_a_little_above_fcc():
     fcc, hcp = (crystal(source, structure, ("Ar",)) for structure in STRUCTURES[:2])
     assert hcp.c_over_a == pytest.approx(IDEAL_HCP, rel=2e-3)
     assert hcp.energy_ev == pytest.approx(fcc.energy_ev, rel=1e-3)
+
+
+def test_pair_forces_keep_the_cauchy_relation_and_the_bulk_modulus():
+    row = crystal(LennardJones(sigma=3.4, epsilon=0.0104, rc=12, smooth=True), STRUCTURES[0], ("Ar",))
+    assert row.c12_gpa > 1.0
+    assert row.c44_gpa == pytest.approx(row.c12_gpa, rel=5e-3)
+    assert (row.c11_gpa + 2 * row.c12_gpa) / 3 == pytest.approx(row.bulk_modulus_gpa, rel=5e-3)
+
+
+def test_a_label_source_with_stress_has_elastic_constants():
+    source = LabelCalculator(EamLabeller(EamConfig(parameters="2001")))
+    row = crystal(source, STRUCTURES[0], ("Al",))
+    assert row.c11_gpa == pytest.approx(127.2, abs=0.2)
+    assert row.c12_gpa == pytest.approx(81.4, abs=0.2)
+    assert row.c44_gpa == pytest.approx(36.4, abs=0.2)
+
+
+def test_elastic_constants_are_left_out_where_strain_would_move_atoms_or_there_is_no_stress():
+    rows = {row.structure: row for row in crystal_table(EMT(), "Al")}
+    assert {name for name, row in rows.items() if math.isfinite(row.c44_gpa)} == {"FCC", "BCC", "SC"}
+    without_stress = crystal(Function(lambda v: (v - 17) ** 2), STRUCTURES[0], ("Al",))
+    assert without_stress.found
+    assert math.isnan(without_stress.c11_gpa)
 
 
 def test_a_birch_murnaghan_solid_gives_back_its_parameters():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from workflow.reporting.crystal_cells import ALLOYS, STRUCTURES, Structure, typical_volume_ang3
+from workflow.reporting.elastic import CubicConstants, cubic_constants
 
 _SCAN = np.geomspace(0.62, 1.6, 25)
 _FITS = (np.linspace(0.96, 1.04, 9), np.linspace(0.99, 1.01, 9))
@@ -60,6 +61,8 @@ class Crystal:
         Energy per atom above the lowest crystal of the same table; for compounds, the formation energy.
     bulk_modulus_gpa
         From a third-order Birch-Murnaghan fit over ±1 % of volume, at fixed c/a.
+    c11_gpa, c12_gpa, c44_gpa
+        Elastic constants of cubic crystals of one atom per cell, where the calculator gives a stress.
     remark
         What is wrong with it, or empty.
     """
@@ -73,6 +76,9 @@ class Crystal:
     spread_mev: float = math.nan
     above_lowest_mev: float = math.nan
     bulk_modulus_gpa: float = math.nan
+    c11_gpa: float = math.nan
+    c12_gpa: float = math.nan
+    c44_gpa: float = math.nan
     remark: str = ""
 
     @property
@@ -151,9 +157,12 @@ def _equilibrium(
         ratio, at_the_edge = _best_ratio(energy, volume, structure.c_over_a_range)
         remark = remark or at_the_edge
         volume, bulk_modulus = _fit(lambda v, r=ratio: energy(v, r), volume)  # type: ignore[misc]
-    found, spread = _energy_and_spread(calculator, structure.cell(elements, volume, ratio))
+    frame = structure.cell(elements, volume, ratio)
+    found, spread = _energy_and_spread(calculator, frame)
+    elastic = cubic_constants(calculator, frame) if len(frame) == 1 else CubicConstants()
     return replace(
         row,
+        **asdict(elastic),
         volume_ang3=volume,
         lattice_ang=structure.lattice_ang(volume, ratio),
         c_over_a=ratio,

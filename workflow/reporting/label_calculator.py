@@ -9,14 +9,15 @@ from typing import ClassVar
 
 from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from qm.label import LabelFailure, Labeller
 
 
 class LabelCalculator(Calculator):  # type: ignore[misc]
-    """Energy and forces from a label source; its failures are raised as CalculationFailed."""
+    """Energy, forces and, where there is one, stress of a label source; failures raise CalculationFailed."""
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "forces"]
+    implemented_properties: ClassVar[list[str]] = ["energy", "forces", "stress"]
 
     def __init__(self, source: Labeller) -> None:
         super().__init__()
@@ -35,3 +36,5 @@ class LabelCalculator(Calculator):  # type: ignore[misc]
         if isinstance(label, LabelFailure):
             raise CalculationFailed(f"{label.reason}: {label.message}")
         self.results = {"energy": label.energy_ev, "forces": label.forces_ev_per_ang}
+        if label.stress_ev_per_ang3 is not None:
+            self.results["stress"] = full_3x3_to_voigt_6_stress(label.stress_ev_per_ang3)
