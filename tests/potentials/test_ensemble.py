@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from ase.build import bulk, make_supercell
+from ase.build import bulk
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from potentials.batch import Batch
 from potentials.ensemble import AniEnsemble
@@ -101,42 +100,6 @@ def test_frames_not_periodic_in_three_directions_have_no_stress(
     assert torch.count_nonzero(stress[1]) == 0
 
 
-def test_rotating_a_frame_rotates_forces_and_stress(ensemble: AniEnsemble, known: dict[str, Atoms]) -> None:
-    frame = known["skewed"]
-    R = Rotation.from_rotvec([0.3, -1.1, 2.0]).as_matrix()
-    turned = frame.copy()
-    turned.set_cell(frame.cell.array @ R.T)
-    turned.positions = frame.positions @ R.T
-    before, after = predict(ensemble, frame), predict(ensemble, turned)
-    assert before.stress is not None
-    assert after.stress is not None
-    assert_relative(after.member_energies, before.member_energies, 1e-12)
-    assert_relative(after.forces, before.forces.numpy() @ R.T, 1e-10)
-    assert_relative(after.stress[0], R @ before.stress[0].numpy() @ R.T, 1e-10)
-
-
-def test_moving_a_frame_and_renumbering_its_atoms_change_nothing(
-    ensemble: AniEnsemble, known: dict[str, Atoms]
-) -> None:
-    frame = known["skewed"]
-    order = [2, 0, 3, 1]
-    other = frame[order]
-    other.positions += [0.7, -20.3, 5.1]
-    other.positions[1] += [3, -2, 1] @ frame.cell.array
-    before, after = predict(ensemble, frame), predict(ensemble, other)
-    assert_relative(after.member_energies, before.member_energies, 1e-12)
-    assert_relative(after.forces, before.forces[order], 1e-10)
-
-
-def test_a_supercell_is_as_many_cells(ensemble: AniEnsemble, known: dict[str, Atoms]) -> None:
-    frame = known["tiny"]
-    P = [[2, 0, 0], [1, 2, 0], [0, -1, 1]]
-    super_cell = make_supercell(frame, P)
-    before, after = predict(ensemble, frame), predict(ensemble, super_cell)
-    assert_relative(after.member_energies, 4 * before.member_energies, 1e-12)
-    assert_relative(after.stress, before.stress, 1e-10)
-
-
 def test_a_batch_is_its_frames_one_by_one(ensemble: AniEnsemble, known: dict[str, Atoms]) -> None:
     together = predict(ensemble, *known.values())
     alone = [predict(ensemble, frame) for frame in known.values()]
@@ -160,17 +123,6 @@ def test_no_net_force_and_the_mean_is_that_of_the_members(
     assert mean_only.stress is None
     assert_relative(mean_only.forces, members.mean(dim=0), 1e-12)
     assert members.sum(dim=1).abs().max() < 1e-11
-
-
-def test_energy_is_smooth_where_an_atom_crosses_the_cutoffs(make_ensemble: MakeEnsemble) -> None:
-    ensemble = make_ensemble("Al")
-    for cutoff in (ensemble.config.radial_cutoff_ang, ensemble.config.angular_cutoff_ang):
-        for step in (1e-3, 1e-4):
-            inside, outside = (
-                predict(ensemble, Atoms("Al3", positions=[[0, 0, 0], [2.7, 0, 0], [0, cutoff + s, 0]]))
-                for s in (-step, step)
-            )
-            assert (inside.forces - outside.forces).abs().max() < 20 * step
 
 
 def test_coincident_atoms_give_finite_numbers(ensemble: AniEnsemble) -> None:
