@@ -1,4 +1,4 @@
-"""Reads what NeuroChem writes: descriptor constants, network layouts, raw weights, atomic energies."""
+"""NeuroChem's files, read and written: descriptor constants, networks, energies of lone atoms."""
 
 from __future__ import annotations
 
@@ -17,6 +17,26 @@ Floats = NDArray[np.float32]
 CELU, LINEAR = 9, 6
 """NeuroChem's numbers for the activations CELU (α = 0.1) and none."""
 CELU_ALPHA = 0.1
+LAYER = """\
+layer [
+nodes={n_out};
+activation={activation};
+type=0;
+blocksize={n_in};
+dropout=0;
+dropset=0.000000;
+maskupdate=0.000000;
+maxnorm=0;
+norm=0.000000;
+normupdate=0.000000;
+l2norm=0;
+l2valu=0.000000;
+btchnorm=0;
+weights=FILE:{weights};
+biases=FILE:{biases};
+]
+"""
+"""One layer of a layout; all regularisation is off, as after training."""
 
 
 class NeuroChemError(ValueError):
@@ -100,6 +120,56 @@ def read_atomic_energies(path: Path, elements: Sequence[str]) -> tuple[float, ..
         return tuple(float(found[symbol]) for symbol in elements)
     except ValueError as error:
         raise NeuroChemError(f"{path}: {error}") from None
+
+
+def params_text(spec: DescriptorSpec, elements: Sequence[str]) -> str:
+    """Return a ``.params`` file that `read_params` gives back exactly."""
+
+    def numbers(values: Sequence[float]) -> str:
+        return f"[{','.join(repr(value) for value in values)}]"
+
+    lines = (
+        "TM = 1",
+        f"Rcr = {spec.radial_cutoff_ang!r}",
+        f"Rca = {spec.angular_cutoff_ang!r}",
+        f"EtaR = {numbers([spec.radial_eta_per_ang2])}",
+        f"ShfR = {numbers(spec.radial_shifts_ang)}",
+        f"Zeta = {numbers([spec.zeta])}",
+        f"ShfZ = {numbers(spec.angle_shifts_rad)}",
+        f"EtaA = {numbers([spec.angular_eta_per_ang2])}",
+        f"ShfA = {numbers(spec.angular_shifts_ang)}",
+        f"Atyp = [{','.join(elements)}]",
+    )
+    return "\n".join(lines) + "\n"
+
+
+def network_files(symbol: str, network: NeuroChemNetwork) -> dict[str, bytes]:
+    """Return the layout and the raw weights of one element's network, by file name."""
+    name = f"ANN-{symbol}.nnf"
+    n_layers = len(network.weights)
+    n_features = network.weights[0].shape[1]
+    files, layers = {}, []
+    for number, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True), start=1):
+        n_out, n_in = weight.shape
+        layers.append(
+            LAYER.format(
+                n_out=n_out,
+                n_in=n_in,
+                activation=LINEAR if number == n_layers else CELU,
+                weights=f"{name}-l{number}.wparam[{weight.size}]",
+                biases=f"{name}-l{number}.bparam[{bias.size}]",
+            )
+        )
+        files[f"{name}-l{number}.wparam"] = weight.astype("<f4").tobytes()
+        files[f"{name}-l{number}.bparam"] = bias.astype("<f4").tobytes()
+    text = f"inputsize={n_features};\natom_net {symbol} $\n{''.join(layers)}\n $\0".encode()
+    return {name: b"%d=\n" % len(text) + bz2.compress(text), **files}
+
+
+def atomic_energies_text(energies_ha: Sequence[float], elements: Sequence[str]) -> str:
+    """Return ``sae_linfit.dat``: the energy of a lone atom of each element, hartree."""
+    pairs = zip(elements, energies_ha, strict=True)
+    return "".join(f"{symbol},{index}={energy!r}\n" for index, (symbol, energy) in enumerate(pairs))
 
 
 def _text(path: Path) -> str:
