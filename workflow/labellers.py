@@ -7,6 +7,7 @@ from qm.config import AseConfig, LabellerConfig, PotentialLabellerConfig
 from qm.eam import EamLabeller
 from qm.label import Labeller
 from workflow.potential_labeller import PotentialLabeller
+from workflow.settings_errors import SettingsError
 
 
 def make_labeller(config: LabellerConfig) -> Labeller:
@@ -22,3 +23,25 @@ def make_labeller(config: LabellerConfig) -> Labeller:
     if isinstance(config, PotentialLabellerConfig):
         return PotentialLabeller(config)
     return EamLabeller(config)
+
+
+def refuse_other_level(source: Labeller, known: str | None, where: str) -> None:
+    """Raise if a label source is not the one that made the labels there are.
+
+    Parameters
+    ----------
+    known
+        Fingerprint of those labels; ``None`` or empty where there are none yet.
+    where
+        What names it, such as the ledger.
+
+    Raises
+    ------
+    SettingsError
+        If the fingerprints differ.
+    """
+    if known and known != source.fingerprint:
+        raise SettingsError(
+            f"labeller: its level of theory has fingerprint {source.fingerprint}, but this campaign's "
+            f"{where} holds {known}; start a new campaign in another directory"
+        )

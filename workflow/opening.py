@@ -11,7 +11,7 @@ from workflow.config import CampaignConfig
 from workflow.dataset import Dataset
 from workflow.extxyz import ExtxyzError, read_extxyz
 from workflow.files import remove_temporary_files
-from workflow.labellers import make_labeller
+from workflow.labellers import make_labeller, refuse_other_level
 from workflow.manifest import DatasetDamagedError
 from workflow.paths import CampaignPaths
 from workflow.settings_errors import SettingsError
@@ -65,12 +65,8 @@ def checked_fingerprint(config: CampaignConfig, state: CampaignState, dataset: D
         raise SettingsError(
             f"elements: the label source {config.labeller.kind!r} cannot label {', '.join(unknown)}"
         )
-    for known, where in ((dataset.fingerprint, "data set"), (state.fingerprint, "ledger")):
-        if known and known != source.fingerprint:
-            raise SettingsError(
-                f"labeller: its level of theory has fingerprint {source.fingerprint}, but this campaign's "
-                f"{where} holds {known}; start a new campaign in another directory"
-            )
+    refuse_other_level(source, dataset.fingerprint, "data set")
+    refuse_other_level(source, state.fingerprint, "ledger")
     return source.fingerprint
 
 

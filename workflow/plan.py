@@ -13,18 +13,28 @@ from site_configs.config import SiteConfig
 from site_configs.load import load_site
 from workflow import strict_yaml
 from workflow.config import CampaignConfig
-from workflow.labellers import make_labeller
+from workflow.labellers import make_labeller, refuse_other_level
 from workflow.ledger import LEDGER_NAME
 from workflow.lock import CampaignRunningError, holder
 from workflow.paths import CampaignPaths
 from workflow.potential_labeller import find_ensemble
 from workflow.reporting.summary import summarise
 from workflow.reporting.texts import duration_text
-from workflow.settings import Change, changed_keys, load_campaign, refuse_unsafe_changes, save_resolved
+from workflow.settings import (
+    SAFE_TO_CHANGE,
+    Change,
+    changed_keys,
+    load_campaign,
+    refuse_unsafe_changes,
+    save_resolved,
+)
 from workflow.settings_errors import SettingsError
+from workflow.state import load_state
 
 CAMPAIGNS = Path("campaigns")
 _SITE = "site."
+_MODEL = "labeller.model"
+"""May change at a launch, though not while the campaign runs: its content counts, not where it lies."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,7 @@ def make_plan(
     _check_directory(directory, campaign, begun=begun, resume=resume)
     changes = _changes(config, directory, file) if begun else []
     _check_running(directory)
-    _check_sources(config, file)
+    _check_source(config, file, load_state(directory).fingerprint if begun else "")
     if not begun:
         _check_import(config, file)
     return Plan(config, site_name, site, directory, begun, for_site, changes)
@@ -156,7 +166,7 @@ def _changes(config: CampaignConfig, directory: Path, file: Path) -> list[Change
     saved = load_campaign(CampaignPaths(directory).settings_in_force)
     if saved.name != config.name:
         raise SettingsError(f"{directory}: holds campaign {saved.name!r}, but {file} is {config.name!r}")
-    changes = changed_keys(saved, config)
+    changes = changed_keys(saved, config, (*SAFE_TO_CHANGE, _MODEL))
     refuse_unsafe_changes(changes, file)
     return changes
 
@@ -169,15 +179,20 @@ def _check_running(directory: Path) -> None:
         )
 
 
-def _check_sources(config: CampaignConfig, file: Path) -> None:
-    """Refuse elements that cannot be labelled."""
+def _check_source(config: CampaignConfig, file: Path, fingerprint: str) -> None:
+    """Refuse a label source that does not know the elements, or is not that of the labels there are.
+
+    An ASE calculator is not made here: that may take minutes.
+    """
     if isinstance(config.labeller, AseConfig):
         known = frozenset(config.labeller.elements or config.elements)
     else:
         try:
-            known = make_labeller(config.labeller).elements
+            source = make_labeller(config.labeller)
         except ValueError as error:
             raise SettingsError(f"{file}: labeller: {' '.join(str(error).split())}") from error
+        refuse_other_level(source, fingerprint, "ledger")
+        known = source.elements
     unknown = sorted(set(config.elements) - known)
     if unknown:
         raise SettingsError(
@@ -201,7 +216,7 @@ def _with_absolute_paths(config: CampaignConfig, file: Path) -> CampaignConfig:
     if isinstance(labeller, PotentialLabellerConfig):
         try:
             path = str(find_ensemble(Path(labeller.model)))
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise SettingsError(f"{file}: labeller.model: {error}") from error
         labeller = labeller.model_copy(update={"model": path})
     return config.model_copy(update={"bootstrap": bootstrap, "labeller": labeller})
@@ -221,7 +236,7 @@ def _settings(config: CampaignConfig) -> list[tuple[str, str]]:
     trajectories = f"{config.sampling.n_slots} trajectories per worker of up to {schedule.duration_ps:g} ps"
     return [
         ("elements", " ".join(config.elements)),
-        ("labels", f"{config.labeller.kind}; {config.bootstrap.n_frames} random cells to begin with"),
+        ("labels", f"{_source(config)}; {config.bootstrap.n_frames} random cells to begin with"),
         (
             "ensemble",
             f"{config.potential.n_members} × {config.potential.kind}, every "
@@ -234,3 +249,10 @@ def _settings(config: CampaignConfig) -> list[tuple[str, str]]:
             + (f", or {' or '.join(budgets)}" if budgets else "; no budget is set"),
         ),
     ]
+
+
+def _source(config: CampaignConfig) -> str:
+    labeller = config.labeller
+    return (
+        labeller.kind if not isinstance(labeller, PotentialLabellerConfig) else f"potential {labeller.model}"
+    )

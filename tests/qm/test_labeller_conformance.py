@@ -6,9 +6,11 @@ import sys
 import numpy as np
 import pytest
 from ase import Atoms
+from random_ensemble import random_ensemble
 
+from potentials.storage import save
 from qm.checks import check_label
-from qm.config import AseConfig, CheckConfig, EamConfig
+from qm.config import AseConfig, CheckConfig, EamConfig, PotentialLabellerConfig
 from qm.label import Label, LabelFailure
 from workflow.labellers import make_labeller
 
@@ -16,17 +18,28 @@ SOURCES = {
     "eam-2001": EamConfig(parameters="2001"),
     "eam-2004": EamConfig(parameters="2004"),
     "ase": AseConfig(kind="ase", calculator="ase.calculators.emt.EMT", elements=("Al", "Cu")),
+    "potential": PotentialLabellerConfig(kind="potential", model="MODEL"),
 }
 STEP_ANG = 1e-4
 FORCE_TOLERANCE = 1e-6
 STRESS_TOLERANCE = 1e-7
 
 
+@pytest.fixture(scope="module", autouse=True)
+def model(tmp_path_factory):
+    """The ensemble that the settings name, in the directory from which the path counts."""
+    directory = tmp_path_factory.mktemp("models")
+    save(random_ensemble("Al", "Cu"), directory / "MODEL")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(directory)
+        yield
+
+
 @pytest.fixture(scope="module", params=SOURCES.values(), ids=SOURCES.keys())
 def labeller(request):
     labeller = make_labeller(request.param)
     yield labeller
-    getattr(labeller, "close", lambda: None)()
+    labeller.close()
 
 
 @pytest.fixture

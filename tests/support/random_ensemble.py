@@ -20,6 +20,9 @@ CONFIG = AniConfig(
     n_members=2,
 )
 
+STRENGTH = 2.5
+"""Factor on initial weights, with which forces are those of a material: some eV/Å in a disordered cell."""
+
 
 def random_ensemble(*elements, first_seed=0):
     """Return untrained networks over the descriptors of the tiny campaign; other seeds, other weights."""
@@ -29,7 +32,7 @@ def random_ensemble(*elements, first_seed=0):
         config=CONFIG,
         elements=elements,
         spec=spec,
-        networks=network.initial(spec, CONFIG, seeds),
+        networks=network.initial(spec, CONFIG, seeds).map(lambda weights: STRENGTH * weights),
         shift_ev=torch.linspace(-70.0, -50.0, len(elements), dtype=torch.float64),
         card={"seeds": list(seeds)},
     )

@@ -26,7 +26,7 @@ def build_candidates(directory: str, first: int, n: int) -> BuildSummary:
     """Build the bootstrap cells ``first`` to ``first + n - 1``; the same numbers give the same cells."""
     paths, config = campaign(directory)
     builder = make_builder(config.builder, config.elements)
-    fingerprint = labeller(config).fingerprint
+    fingerprint = labeller(paths, config).fingerprint
     summary = BuildSummary(first, n)
     for index in range(first, first + n):
         seed = seed_sequence(config, BOOTSTRAP_STREAM, index)

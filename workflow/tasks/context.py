@@ -9,9 +9,10 @@ import numpy as np
 
 from qm.label import Labeller
 from workflow.config import CampaignConfig
-from workflow.labellers import make_labeller
+from workflow.labellers import make_labeller, refuse_other_level
 from workflow.paths import CampaignPaths
 from workflow.settings import load_campaign
+from workflow.state import load_state
 
 BOOTSTRAP_STREAM, SAMPLING_STREAM, TRAINING_STREAM = range(3)
 """Branches of the campaign's seed, so that no two stages ever draw the same numbers."""
@@ -31,14 +32,22 @@ def _settings(path: Path, _mtime_ns: int) -> CampaignConfig:
 _sources: dict[str, Labeller] = {}
 
 
-def labeller(config: CampaignConfig) -> Labeller:
-    """Return the campaign's label source, made once per worker and again where its settings changed."""
+def labeller(paths: CampaignPaths, config: CampaignConfig) -> Labeller:
+    """Return the campaign's label source, made once per worker and again where its settings changed.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be made, or what it reads has changed since the campaign was launched.
+    """
     key = config.labeller.model_dump_json()
     if key not in _sources:
         for outdated in _sources.values():
             outdated.close()
         _sources.clear()
-        _sources[key] = make_labeller(config.labeller)
+        source = make_labeller(config.labeller)
+        refuse_other_level(source, load_state(paths.directory).fingerprint, "ledger")
+        _sources[key] = source
     return _sources[key]
 
 

@@ -50,7 +50,7 @@ def label_candidates(directory: str, ids: list[str], last_attempt: list[bool]) -
     is already on disk is not labelled again.
     """
     paths, config = campaign(directory)
-    source = labeller(config)
+    source = labeller(paths, config)
     paths.scratch.mkdir(mode=0o700, exist_ok=True)
     return [_label_one(paths, config, source, id_, last) for id_, last in zip(ids, last_attempt, strict=True)]
 

@@ -138,7 +138,7 @@ def _summarise(
             rejected[reason] += 1
     kept = make_selector(config.selector).select([found.frame for found in passed])
     rejected.update(kept.dropped)
-    fingerprint = labeller(config).fingerprint
+    fingerprint = labeller(paths, config).fingerprint
     for index in kept.kept:
         found = passed[index]
         candidate = Candidate(
