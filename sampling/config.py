@@ -202,6 +202,10 @@ class SamplingConfig(_Settings):
     max_candidates_per_chunk: PositiveInt = 32
     """A sampling task ends early once it has found this many candidates."""
 
+    label_completed: bool = True
+    """The last frame of a trajectory that completed is a candidate too. The ensemble trusts it, and its label
+    shows whether it may: an error that all members share has no spread, as on a crystal none has seen."""
+
     max_build_failures: NonNegativeInt = 20
     """Starting cells in a row that may fail to be made before a slot is left empty until the next task."""
 

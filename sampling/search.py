@@ -187,7 +187,7 @@ class _Chunk:
 
     def _keep_candidate(self, i: int, reason: EndReason, look: _Look) -> None:
         source = self._near_threshold(i) if reason == "blow_up" else look
-        if source is None or reason == "completed":
+        if source is None or (reason == "completed" and not self._config.label_completed):
             return
         slot, time_fs = self._slots[i], float(source.times_fs[i])
         positions = source.batch.positions[source.batch.frame_index == i]

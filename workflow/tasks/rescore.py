@@ -20,18 +20,24 @@ class RescoreSummary:
 
 
 def rescore_candidates(directory: str, ids: list[str], round_number: int) -> RescoreSummary:
-    """Hold waiting candidates against a round's ensemble; the files of dropped ones are removed."""
+    """Hold waiting candidates against a round's ensemble; the files of dropped ones are removed.
+
+    Last frames of completed trajectories are kept: that the ensemble agrees on them is why they wait.
+    """
     paths, config = campaign(directory)
     potential = ensemble(paths.model(round_number))
-    waiting = [id_ for id_ in ids if item_path(paths.candidates, id_).exists()]
-    frames = [read_candidate(item_path(paths.candidates, id_)).frame for id_ in waiting]
+    present = [id_ for id_ in ids if item_path(paths.candidates, id_).exists()]
+    candidates = {id_: read_candidate(item_path(paths.candidates, id_)) for id_ in present}
+    trusted = [id_ for id_ in present if candidates[id_].provenance.reason == "completed"]
+    waiting = [id_ for id_ in present if id_ not in trusted]
+    frames = [candidates[id_].frame for id_ in waiting]
     selection = make_selector(config.selector).select(
         frames,
         potential=potential,
         calibration=Calibration(**potential.card["calibration"]),
         thresholds=config.sampling.thresholds,
     )
-    kept = [waiting[index] for index in selection.kept]
-    for id_ in set(waiting) - set(kept):
+    kept = [waiting[index] for index in selection.kept] + trusted
+    for id_ in set(present) - set(kept):
         item_path(paths.candidates, id_).unlink(missing_ok=True)
     return RescoreSummary(kept, dict(selection.dropped))
