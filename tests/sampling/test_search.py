@@ -115,7 +115,11 @@ def test_a_trajectory_that_reaches_its_time_has_completed_and_is_replaced_at_onc
     assert [(e.trajectory_id, e.exit_fs, e.reason) for e in completed] == [
         (f"g-{k:06d}", 20.0, "completed") for k in range(6)
     ]
-    assert found.candidates == []
+    assert [(c.trajectory_id, c.time_fs, c.reason) for c in found.candidates] == [
+        (f"g-{k:06d}", 20.0, "completed") for k in range(6)
+    ]
+    silent = config.model_copy(update={"label_completed": False})
+    assert search(new_group("g", 1, 3), 25, silent)[1].candidates == []
     assert [(t.id, t.time_fs) for t in group.trajectories] == [(f"g-{k:06d}", 10.0) for k in (6, 7, 8)]
 
 
