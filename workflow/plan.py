@@ -253,6 +253,6 @@ def _settings(config: CampaignConfig) -> list[tuple[str, str]]:
 
 def _source(config: CampaignConfig) -> str:
     labeller = config.labeller
-    return (
-        labeller.kind if not isinstance(labeller, PotentialLabellerConfig) else f"potential {labeller.model}"
-    )
+    if isinstance(labeller, PotentialLabellerConfig):
+        return f"{labeller.kind} {labeller.model}"
+    return labeller.kind

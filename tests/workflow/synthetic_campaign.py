@@ -1,6 +1,8 @@
 """A made-up campaign directory: a ledger as the driver writes it, with files beside it."""
 
+from qm.config import EamConfig
 from workflow.config import CampaignConfig
+from workflow.labellers import make_labeller
 from workflow.ledger import Ledger
 from workflow.paths import CampaignPaths
 from workflow.settings import save_resolved
@@ -50,7 +52,7 @@ class SyntheticCampaign:
             settings_hash="0" * 32,
             resumed=False,
             campaign_id="c" * 32,
-            fingerprint="f" * 32,
+            fingerprint=make_labeller(EamConfig()).fingerprint,
             workers=workers or {"sampling": 1, "training": 1, "labelling": 1},
         )
 
