@@ -36,10 +36,16 @@ def periodic(frames: dict[str, Atoms]) -> list[Atoms]:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_torch_sims_own_validation_passes(make_ensemble: MakeEnsemble, dtype: torch.dtype) -> None:
-    model = TorchSimModel(make_ensemble("Si", "Mg", "Fe", "C", "H", dtype=dtype, **SMALL))
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_torch_sims_own_validation_passes(
+    make_ensemble: MakeEnsemble, device: str, dtype: torch.dtype
+) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    ensemble = make_ensemble("Si", "Mg", "Fe", "C", "H", dtype=dtype, **SMALL).to(device=device)
+    model = TorchSimModel(ensemble)
     model.compute_stress = False
-    validate_model_outputs(model, CPU, dtype)
+    validate_model_outputs(model, torch.device(device), dtype)
     assert model.compute_stress
 
 
