@@ -1,0 +1,40 @@
+"""Evaluates one large frame with eight networks of published size and prints what memory that took, GiB."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+
+import torch
+from ase.build import bulk
+
+from potentials import network
+from potentials.batch import Batch
+from potentials.config import AniConfig
+from potentials.descriptors import DescriptorSpec
+from potentials.ensemble import AniEnsemble
+
+
+def peak_gib() -> float:
+    """Return the most memory this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def main(repeats: tuple[int, int, int]) -> None:
+    config = AniConfig()
+    spec = DescriptorSpec.from_config(config, 1)
+    networks = network.initial(spec, config, range(config.n_members))
+    ensemble = AniEnsemble(config, ("Al",), spec, networks, torch.zeros(1, dtype=torch.float64))
+    frame = bulk("Al", cubic=True).repeat(repeats)
+    frame.rattle(0.1, seed=1)
+    small = Batch.from_frames([bulk("Al", cubic=True)], ensemble.elements)
+    ensemble.evaluate(small, stress=True)
+    before = peak_gib()
+    found = ensemble.evaluate(Batch.from_frames([frame], ensemble.elements), stress=True)
+    assert bool(torch.isfinite(found.forces).all())
+    print(json.dumps({"n_atoms": len(frame), "before_gib": before, "peak_gib": peak_gib()}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main((int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
