@@ -101,8 +101,9 @@ class AniEnsemble:
         Raises
         ------
         ValueError
-            If the batch has another floating-point type, an element index out of range, positions that are
-            not finite, a singular periodic cell, or ``neighbours`` of a shorter cutoff.
+            If the batch is empty, has another floating-point type, an element index out of range, positions
+            that are not finite or too far away, a singular periodic cell, or if ``neighbours`` have a
+            shorter cutoff.
         """
         self._check(batch, neighbours)
         graph = (neighbours or NeighbourList(self.cutoff_ang, skin_ang=0.0)).graph(batch)
@@ -137,10 +138,13 @@ class AniEnsemble:
     def _check(self, batch: Batch, neighbours: NeighbourList | None) -> None:
         if batch.positions.dtype != self.dtype:
             raise ValueError(f"positions are {batch.positions.dtype}, the ensemble is {self.dtype}")
-        largest = int(batch.species.max())
-        if largest >= len(self.elements):
+        if batch.n_atoms == 0:
+            raise ValueError("the batch has no atoms")
+        smallest, largest = torch.stack(batch.species.aminmax()).tolist()
+        if smallest < 0 or largest >= len(self.elements):
+            index = smallest if smallest < 0 else largest
             raise ValueError(
-                f"element index {largest} in the batch; the ensemble knows {', '.join(self.elements)}"
+                f"element index {index} in the batch; the ensemble knows {', '.join(self.elements)}"
             )
         if neighbours is not None and neighbours.cutoff_ang < self.cutoff_ang:
             reach, need = neighbours.cutoff_ang, self.cutoff_ang

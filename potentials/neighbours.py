@@ -17,6 +17,11 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 
+COARSEST_ANG = 1e-3
+"""Positions so far from the origin that numbers there have gaps wider than this are refused, Å."""
+FARTHEST_ANG = 1e7
+"""So are those farther than this, where counting cells would overflow, Å."""
+
 
 @dataclass(frozen=True)
 class _FrameList:
@@ -71,7 +76,8 @@ class NeighbourList:
         Raises
         ------
         ValueError
-            If a position or cell is not finite, or a periodic cell is singular.
+            If a position or cell is not finite, a position is so far from the origin that it is not exact
+            (see `COARSEST_ANG`), or a periodic cell is singular.
         """
         lists = self._current(batch)
         vector = batch.positions.index_select(0, lists.neighbour)
@@ -109,7 +115,8 @@ class NeighbourList:
 
     def _frame_list(self, index: int, places: Tensor, cell: Floats, pbc: Booleans) -> _FrameList:
         positions = places.double().cpu().numpy()
-        _check(index, positions, cell, pbc)
+        _check_positions(index, positions, places.dtype)
+        _check_cell(index, cell, pbc)
         box = np.where(pbc[:, None], cell, 0.0)
         i, j, shift = self._search.compute(positions, box, pbc, quantities="ijS")
         centre = i.astype(np.int64)
@@ -180,10 +187,21 @@ def _copy(batch: Batch, positions: Tensor) -> Batch:
     )
 
 
-def _check(index: int, positions: Floats, cell: Floats, pbc: Booleans) -> None:
-    if not np.isfinite(positions).all():
-        atom = int(np.flatnonzero(~np.isfinite(positions).all(axis=1))[0])
-        raise ValueError(f"frame {index}: atom {atom} is at {positions[atom]}; expected finite coordinates")
+def _check_positions(index: int, positions: Floats, dtype: torch.dtype) -> None:
+    limit_ang = min(COARSEST_ANG / torch.finfo(dtype).eps, FARTHEST_ANG)
+    good = np.abs(positions) <= limit_ang
+    if good.all():
+        return
+    atom = int(np.flatnonzero(~good.all(axis=1))[0])
+    found = f"frame {index}: atom {atom} is at {positions[atom]}"
+    if not np.isfinite(positions[atom]).all():
+        raise ValueError(f"{found}; expected finite coordinates")
+    raise ValueError(
+        f"{found} Å; expected within {limit_ang:.0f} Å of the origin for {dtype}: wrap it into the cell"
+    )
+
+
+def _check_cell(index: int, cell: Floats, pbc: Booleans) -> None:
     periodic = cell[pbc]
     if not np.isfinite(periodic).all():
         raise ValueError(f"frame {index}: cell {cell.tolist()}; expected finite cell vectors")

@@ -88,7 +88,8 @@ def load(directory: Path) -> AniEnsemble:
     Raises
     ------
     DamagedModelError
-        If a file is missing or damaged, or was written by a newer format.
+        If a file is missing or damaged, was written by a newer format, or card and weights are for different
+        elements.
     """
     directory = Path(directory)
     card = _read_card(directory / CARD)
@@ -99,7 +100,7 @@ def load(directory: Path) -> AniEnsemble:
         networks = _networks(tensors, spec, config)
         return AniEnsemble(
             config=config,
-            elements=tuple(card["elements"]),
+            elements=_elements(card, spec, tensors),
             spec=spec,
             networks=networks,
             shift_ev=tensors["shift_ev"],
@@ -181,6 +182,20 @@ def _networks(tensors: Mapping[str, Tensor], spec: DescriptorSpec, config: AniCo
         biases=tuple(layers(element, "bias") for element in range(spec.n_elements)),
         celu_alpha=config.celu_alpha,
     )
+
+
+def _elements(
+    card: Mapping[str, Any], spec: DescriptorSpec, tensors: Mapping[str, Tensor]
+) -> tuple[str, ...]:
+    """Return the card's elements, which must be as many as descriptors, networks and shifts are for."""
+    elements = tuple(card["elements"])
+    n_networks = len({name.split(".")[1] for name in tensors if name.startswith("element.")})
+    if not len(elements) == spec.n_elements == n_networks == tensors["shift_ev"].shape[-1]:
+        raise DamagedModelError(
+            f"{CARD} names {', '.join(elements)}; its descriptors are for {spec.n_elements} elements, "
+            f"{WEIGHTS} holds networks of {n_networks} and shifts of {tensors['shift_ev'].shape[-1]}"
+        )
+    return elements
 
 
 def _spec(entries: Mapping[str, Any]) -> DescriptorSpec:

@@ -193,13 +193,23 @@ def _first_state(
     seeds = [member_seed(learner.seed, m, 0) for m in range(n_members)]
     flat = learner.layout.initial(seeds)
     if start is not None:
-        if start.elements != elements or start.config != potential:
-            raise ValueError("the ensemble to start from has other elements or settings than this training")
+        _check_start(start, elements, potential)
         members = list(start.card.get("training", {}).get("members", range(start.n_members)))
         scaling = learner.scaling.of_members(members)
         shift_ev = start.shift_ev.to(scaling.shift_ev)
         flat[members] = learner.layout.rows(start.networks, scaling, shift_ev).cpu()
     return TrainingState.begin(flat, seeds, learner.layout, learner.config)
+
+
+def _check_start(start: AniEnsemble, elements: tuple[str, ...], potential: AniConfig) -> None:
+    """Refuse an ensemble of other elements or settings, naming what differs."""
+    ours = {"elements": elements, **dict(potential)}
+    theirs = {"elements": start.elements, **dict(start.config)}
+    for name, wanted in ours.items():
+        if theirs[name] != wanted:
+            raise ValueError(
+                f"the ensemble to start from has {name} {theirs[name]}, this training has {wanted}"
+            )
 
 
 def _learn(

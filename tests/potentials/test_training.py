@@ -224,8 +224,11 @@ def test_warm_start_goes_on_where_the_last_ensemble_was(tmp_path):
 
 def test_warm_start_from_other_settings_is_refused():
     other = train(potential=POTENTIAL.model_copy(update={"hidden": (6,)})).ensemble
-    with pytest.raises(ValueError, match="other elements or settings"):
+    with pytest.raises(ValueError, match=r"start from has hidden \(6,\), this training has \(12, 8\)"):
         train(start=other)
+    copper = replace(train().ensemble, elements=("Cu",))
+    with pytest.raises(ValueError, match=r"has elements \('Cu',\), this training has \('Al',\)"):
+        train(start=copper)
 
 
 def test_empty_validation_and_single_member():
