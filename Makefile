@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+EXTRAS ?= test
 CAMPAIGN ?= al_quickstart
 DIRECTORY ?= campaigns/$(CAMPAIGN)
 
@@ -32,7 +33,7 @@ $(INSTALLED): pyproject.toml constraints.txt setup.py potentials/kernels/descrip
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Smelter needs Python 3.11 or newer, not " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $(INSTALLED)
 
 clean:
