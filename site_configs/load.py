@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,18 @@ from pydantic_core import ErrorDetails
 from site_configs.config import SITE, SiteConfig
 
 _FOLDER = Path(__file__).parent
+_PLAIN_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)$")
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads ``12:00:00`` as text; by YAML 1.1 it would be the number 43200."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in {"int", "float"}]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _PLAIN_INTEGER, list("-+0123456789"))
 
 
 class SiteError(ValueError):
@@ -65,7 +78,7 @@ def _site_file(name_or_path: str | Path) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        settings = yaml.safe_load(path.read_text())
+        settings = yaml.load(path.read_text(), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SiteError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(settings, dict):
@@ -85,11 +98,18 @@ def _replace(settings: dict[str, Any], keys: list[str], value: Any, name: str) -
 def _explain(error: ErrorDetails) -> str:
     known = _setting_names()
     steps = [str(step) for step in error["loc"]]
+    context = error.get("ctx", {})
+    if error["type"] == "union_tag_invalid":
+        return f"kind: found {context['tag']!r}; expected one of {context['expected_tags']}"
+    if error["type"] == "union_tag_not_found":
+        return "kind: missing; expected one of 'local', 'slurm', 'lsf'"
+    steps = steps[1:]  # pydantic puts the kind before the setting
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(steps[-1], known, n=1)
         return f"{'.'.join(steps)}: unknown setting" + (f"; did you mean {near[0]}?" if near else "")
     where = ".".join(step for step in steps if step in known)  # without pydantic's names of variants
-    found = "" if error["type"] == "missing" else f"; found {error['input']!r}"
+    whole = error["type"] == "missing" or isinstance(error["input"], dict)
+    found = "" if whole else f"; found {error['input']!r}"
     return f"{where}: {error['msg'].removeprefix('Value error, ')}{found}".removeprefix(": ")
 
 

@@ -16,6 +16,10 @@ DRIVER_MARK = "SMELTER_DRIVER"
 """Holds the name of the driver's process, in the same processes."""
 WORKER_MARK = "SMELTER_WORKER"
 """Holds the name of the worker's process, in every program that a task starts."""
+DRIVER_PLACE_MARK = "SMELTER_DRIVER_PLACE"
+"""Holds where that name means something (see `place`), in the same processes."""
+MARKS = (CAMPAIGN_MARK, DRIVER_MARK, DRIVER_PLACE_MARK)
+"""What every process of a campaign carries."""
 
 _PROC = Path("/proc")
 

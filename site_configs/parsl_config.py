@@ -5,25 +5,36 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from parsl.addresses import address_by_interface
 from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
 from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
 from parsl.jobs.error_handlers import windowed_error_handler
-from parsl.launchers import SimpleLauncher
-from parsl.providers import LocalProvider
 
-from site_configs.config import HealthConfig, LocalSite, RoleConfig, SiteConfig
+from site_configs.cluster import ClusterSite
+from site_configs.config import SiteConfig
+from site_configs.launch_variables import SCRATCH, WORKERS, WORKERS_PER_GPU
+from site_configs.launchers import SliceLauncher
+from site_configs.local import LocalSite
+from site_configs.marks import CAMPAIGN_MARK, MARKS
+from site_configs.providers import make_provider
+from site_configs.roles import Part
 
 RetryCost = Callable[[Exception, Any], float]
 """From the error of a failed try and Parsl's record of its task to what the try costs of `retries`."""
 
 _HIGH_THROUGHPUT = "parsl.executors.high_throughput"
 _FAILED_BLOCKS_IN_A_ROW = 3
+_IDLE_BLOCK_S = 300.0
+"""Blocks of an executor without any task are given back after this time, s."""
+_PROBE_S = 30
+"""How long a worker tries each of the driver's addresses, s."""
 
 
 def parsl_config(site: SiteConfig, run_directory: Path, retry_cost: RetryCost) -> Config:
@@ -45,50 +56,66 @@ def parsl_config(site: SiteConfig, run_directory: Path, retry_cost: RetryCost) -
         run_dir=str(run_directory),
         retries=site.retries,
         retry_handler=retry_cost,
-        strategy="none",
-        strategy_period=1,
+        strategy="simple" if site.queues_blocks else "none",
+        strategy_period=5 if site.queues_blocks else 1,
+        max_idletime=_IDLE_BLOCK_S,
         initialize_logging=False,
         usage_tracking=0,
     )
 
 
-def _executor(site: LocalSite, name: str, part: RoleConfig, run_directory: Path) -> HighThroughputExecutor:
+def _executor(site: SiteConfig, name: str, part: Part, run_directory: Path) -> HighThroughputExecutor:
+    cluster = None if isinstance(site, LocalSite) else site
+    tag = f"smelter-{os.environ.get(CAMPAIGN_MARK, '')}"
     return HighThroughputExecutor(
         label=name,
-        address="127.0.0.1",
-        provider=LocalProvider(
-            init_blocks=1, max_blocks=1, launcher=SimpleLauncher(), worker_init=_init(part)
-        ),
+        provider=make_provider(site, part, SliceLauncher(part.slices, _exports(site, part), cluster), tag),
         launch_cmd=_launch_command(),
         interchange_launch_cmd=_interchange_command(run_directory / f"interchange-{name}.log"),
-        max_workers_per_node=part.workers,
-        available_accelerators=part.accelerators,
+        max_workers_per_node=max(slice_.workers for slice_ in part.slices),
         prefetch_capacity=0,
         encrypted=site.encrypted,
         block_error_handler=partial(windowed_error_handler, threshold=_FAILED_BLOCKS_IN_A_ROW),
-        **_heartbeat(site.health),
+        heartbeat_period=site.health.heartbeat_period_s,
+        heartbeat_threshold=site.health.silence_s,
+        **_network(cluster),
     )
 
 
-def _heartbeat(health: HealthConfig) -> dict[str, int]:
-    return {"heartbeat_period": health.heartbeat_period_s, "heartbeat_threshold": health.silence_s}
+def _network(site: ClusterSite | None) -> dict[str, Any]:
+    """Return where workers find the driver, and when those of a block take no more tasks."""
+    if site is None:
+        return {"address": "127.0.0.1"}
+    settings: dict[str, Any] = {"address_probe_timeout": _PROBE_S}  # workers try all addresses
+    if site.interface is not None:
+        settings["address"] = address_by_interface(site.interface)
+    if site.queues_blocks:
+        settings["drain_period"] = round(site.walltime.total_seconds()) - site.notice_s
+    return settings
 
 
-def _init(part: RoleConfig) -> str:
-    """Return shell lines that set what a role's workers may use.
-
-    `PARSL_CORES` is what Parsl divides among the workers; it counts the machine's cores unless told.
-    """
-    variables = {
-        "PARSL_CORES": part.workers,
-        "OMP_NUM_THREADS": part.threads_per_worker,
+def _exports(site: SiteConfig, part: Part) -> dict[str, str]:
+    """Return what the environment of a part's workers holds, on whichever node they are."""
+    threads = str(part.threads_per_worker)
+    scratch = None if isinstance(site, LocalSite) else site.scratch
+    marks = {name: os.environ[name] for name in (*MARKS, "PYTHONPATH") if name in os.environ}
+    return {
+        **marks,
+        "OMP_NUM_THREADS": threads,
         "OMP_WAIT_POLICY": "passive",
-        "MKL_NUM_THREADS": part.threads_per_worker,
-        "OPENBLAS_NUM_THREADS": part.threads_per_worker,
+        "MKL_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        WORKERS_PER_GPU: str(_sharers(site, part)),
+        **({} if scratch is None else {SCRATCH: scratch}),
     }
-    if not part.gpus:
-        variables["CUDA_VISIBLE_DEVICES"] = "''"
-    return "\n".join(f"export {name}={value}" for name, value in variables.items())
+
+
+def _sharers(site: SiteConfig, part: Part) -> int:
+    """Return how many workers, of all executors together, are meant to share a GPU of a part."""
+    if not isinstance(site, LocalSite):
+        return max((slice_.workers // slice_.n_gpus for slice_ in part.slices if slice_.gpus), default=1)
+    users = Counter(gpu for each in site.executors.values() for slice_ in each.slices for gpu in slice_.gpus)
+    return max((users[gpu] for slice_ in part.slices for gpu in slice_.gpus), default=1)
 
 
 def _launch_command() -> str:
@@ -96,7 +123,8 @@ def _launch_command() -> str:
         [sys.executable, "-m", "site_configs.tether", f"{_HIGH_THROUGHPUT}.process_worker_pool"]
     )
     braces = program.replace("{", "{{{{").replace("}", "}}}}")  # Parsl formats the line twice
-    return str(DEFAULT_LAUNCH_CMD).replace("process_worker_pool.py", f"exec {braces}", 1)
+    line = str(DEFAULT_LAUNCH_CMD).replace("process_worker_pool.py", f"exec {braces}", 1)
+    return line.replace("{max_workers_per_node}", f'--max_workers_per_node="${WORKERS}"')
 
 
 def _interchange_command(log: Path) -> list[str]:

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 
-from site_configs.marks import DRIVER_MARK, command, is_alive, kill, marked
+from site_configs.marks import DRIVER_MARK, DRIVER_PLACE_MARK, command, is_alive, kill, marked, place
 
 PERIOD_S = 1.0
 """Time between two looks at the driver, s."""
@@ -37,7 +37,8 @@ def main() -> None:
         os.setsid()
     if options.log:
         _send_output_to(options.log)
-    threading.Thread(target=_watch, args=(os.environ[DRIVER_MARK],), name="tether", daemon=True).start()
+    if os.environ.get(DRIVER_PLACE_MARK) in {None, place()}:
+        threading.Thread(target=_watch, args=(os.environ[DRIVER_MARK],), name="tether", daemon=True).start()
     # Parsl gives its processes titles if it can, which overwrites the environment, and the marks in it.
     sys.modules["setproctitle"] = None  # type: ignore[assignment]
     sys.argv = [options.module, *options.arguments]

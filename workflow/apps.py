@@ -9,7 +9,8 @@ from typing import Any
 
 from parsl import DataFlowKernel, python_app
 
-from site_configs.config import ROLES, Role, SiteConfig
+from site_configs.config import SiteConfig
+from site_configs.roles import ROLES, Role
 from workflow.guard import Call, run_task
 
 App = Callable[[Call], Future[dict[str, Any]]]

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from site_configs.config import Role
+from site_configs.roles import Role
 from workflow.breaker import CircuitBreaker
 from workflow.config import CampaignConfig
 from workflow.guard import TaskResult

@@ -22,13 +22,16 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from site_configs.marks import WORKER_MARK, own_name, place
+from site_configs.pinning import pin_once
 from workflow.running import RunningTask
 
 if TYPE_CHECKING:
-    from site_configs.config import Role
+    from site_configs.roles import Role
 
 MAX_RESULT_BYTES = 64 * 2**20
 """Results above this are refused: every byte passes through the driver. Pass paths instead."""
+GPU_CLAIMS = "gpus"
+"""Directory beside those of running tasks in which workers say which GPU they have."""
 _MAX_ERROR = 2_000
 _MAX_TRACEBACK = 20_000
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -105,6 +108,7 @@ def run_task(call: Call) -> dict[str, Any]:
     outside, returns nothing: Parsl reports it as lost.
     """
     _prepare_worker()
+    records = Path(call.records)
     run = RunningTask(
         task=call.task,
         process=os.environ[WORKER_MARK],
@@ -114,15 +118,19 @@ def run_task(call: Call) -> dict[str, Any]:
         started=time.time(),
         timeout_s=call.timeout_s,
     )
-    with run.recorded(Path(call.records)) as report, _watchdog(call.timeout_s, report):
-        fields = run_guarded(call.payload)
+    with run.recorded(records) as report, _watchdog(call.timeout_s, report):
+        fields = run_guarded(call.payload, records.parent / GPU_CLAIMS)
     return {"host": run.host, "pid": run.pid, "worker": run.worker, "started": run.started, **fields}
 
 
-def run_guarded(payload: bytes) -> dict[str, Any]:
-    """Unpack a call, run it, pack its result; return fields of a `TaskResult`, with ``value`` as bytes."""
+def run_guarded(payload: bytes, claims: Path) -> dict[str, Any]:
+    """Unpack a call, run it, pack its result; return fields of a `TaskResult`, with ``value`` as bytes.
+
+    Before its first task the worker takes the GPU it was given, and fails where that is somebody else's.
+    """
     before = _processor_s()
     try:
+        pin_once(claims)
         function, args = pickle.loads(payload)  # noqa: S301 - from our own driver, through Parsl
         fields = {"ok": True, "value": _packed_result(function(*args))}
     except BaseException as error:  # noqa: BLE001 - the one place where everything becomes a value

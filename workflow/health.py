@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from site_configs.config import HealthConfig
+from site_configs.health import HealthConfig
 from site_configs.marks import kill
 from workflow.guard import one_line
 from workflow.running import RunningTask, running

@@ -18,11 +18,12 @@ from typing import Any, Protocol, Self
 from parsl import DataFlowKernel
 from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
-from site_configs.config import ROLES, Role, SiteConfig
-from site_configs.marks import CAMPAIGN_MARK, DRIVER_MARK, own_name
+from site_configs.config import SiteConfig
+from site_configs.marks import CAMPAIGN_MARK, DRIVER_MARK, DRIVER_PLACE_MARK, own_name, place
 from site_configs.parsl_config import parsl_config, python_path
+from site_configs.roles import ROLES, Role
 from workflow.apps import role_apps
-from workflow.guard import Call, TaskResult, one_line, pack, unpack
+from workflow.guard import GPU_CLAIMS, Call, TaskResult, one_line, pack, unpack
 from workflow.health import ExecutorWatch
 from workflow.processes import reap, reap_strays
 from workflow.running import find, forget
@@ -125,6 +126,7 @@ class ParslPool:
         self._records = self._cleaner.enter_context(fresh_directory(self._logs / "running"))
         for name in self._site.executors:
             (self._records / name).mkdir()
+        (self._records / GPU_CLAIMS).mkdir()
         self._cleaner.enter_context(environment(_marks(self._campaign_id)))
         self._cleaner.enter_context(log_file("parsl", self._logs / "parsl.log"))
         plain = self._cleaner.enter_context(path_without_blanks(self._logs / "parsl"))
@@ -256,4 +258,9 @@ class ParslPool:
 
 
 def _marks(campaign_id: str) -> dict[str, str]:
-    return {CAMPAIGN_MARK: campaign_id, DRIVER_MARK: own_name(), "PYTHONPATH": python_path()}
+    return {
+        CAMPAIGN_MARK: campaign_id,
+        DRIVER_MARK: own_name(),
+        DRIVER_PLACE_MARK: place(),
+        "PYTHONPATH": python_path(),
+    }

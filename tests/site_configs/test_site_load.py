@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from site_configs.config import ROLES, SITE, RoleConfig
+from site_configs.config import SITE
 from site_configs.load import SiteError, load_site, site_names
+from site_configs.roles import ROLES, Part, Slice
 
 
 def test_every_known_site_can_be_loaded() -> None:
@@ -20,13 +21,13 @@ def test_every_known_site_can_be_loaded() -> None:
 def test_cores_are_divided_among_the_roles(cores: int) -> None:
     site = load_site("local", {"cores": cores})
     used = sum(site.role(role).workers * site.role(role).threads_per_worker for role in ROLES)
-    assert used == cores if cores >= 4 else site.executors == {"shared": RoleConfig(workers=cores)}
+    assert used == cores if cores >= 4 else site.executors == {"shared": Part((Slice(cores, cores),))}
 
 
 def test_the_roles_share_the_workers_of_a_small_machine() -> None:
     site = load_site("local", {"cores": 2})
     assert {site.executor(role) for role in ROLES} == {"shared"}
-    assert site.executors == {"shared": RoleConfig(workers=2)}
+    assert site.executors == {"shared": Part((Slice(2, 2),))}
     assert load_site("local", {"cores": 2, "shared": None}).executors.keys() == set(ROLES)
 
 
@@ -53,8 +54,8 @@ def test_a_resolved_site_reads_back_as_it_was() -> None:
 
 def test_gpus_are_given_to_workers_in_turn() -> None:
     site = load_site("local", {"sampling": {"workers": 5, "gpus": ["GPU-a", "GPU-b"]}})
-    assert site.sampling.accelerators == ("GPU-a", "GPU-b", "GPU-a", "GPU-b", "GPU-a")
-    assert site.labelling.accelerators == ()
+    assert site.role("sampling").slices[0].gpus == ("GPU-a", "GPU-b", "GPU-a", "GPU-b", "GPU-a")
+    assert site.role("labelling").slices[0].gpus == ()
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_gpus_are_given_to_workers_in_turn() -> None:
         ({"retries": "often"}, "retries: Input should be a valid integer"),
         ({"retries.most": 1}, "retries holds 2, which has no settings inside"),
         ({"health.silence_s": 1}, "health: silence_s is 1; expected at least twice heartbeat_period_s = 1"),
-        ({"kind": "slurm"}, "kind: Input should be 'local'; found 'slurm'"),
+        ({"kind": "pbs"}, "kind: found 'pbs'; expected one of 'local', 'slurm', 'lsf'"),
     ],
 )
 def test_wrong_settings_are_refused_in_one_line(changes: dict[str, object], message: str) -> None:

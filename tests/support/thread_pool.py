@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from site_configs.config import ROLES, Role
+from site_configs.roles import ROLES, Role
 from workflow.guard import TaskResult
 
 

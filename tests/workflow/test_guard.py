@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pool_tasks as tasks
 import pytest
 
 from workflow.guard import TaskResult, one_line, pack, run_guarded, unpack
 
+NO_GPUS = Path("/nowhere")
+
 
 def outcome(function: object, *args: object) -> TaskResult:
     """Return what the driver would get, the value's way over the wire included."""
-    fields = pickle.loads(pickle.dumps(run_guarded(pack(function, args))))  # noqa: S301
+    fields = pickle.loads(pickle.dumps(run_guarded(pack(function, args), NO_GPUS)))  # noqa: S301
     return unpack({"host": "h", "pid": 1, "worker": "sampling/0", "started": 0.0, **fields})
 
 
@@ -43,7 +46,7 @@ def test_an_error_that_cannot_be_shown_is_still_named() -> None:
 
 
 def test_a_payload_that_cannot_be_read_on_the_worker_is_a_value() -> None:
-    fields = run_guarded(b"not a pickle")
+    fields = run_guarded(b"not a pickle", NO_GPUS)
     assert not fields["ok"]
     assert "UnpicklingError" in fields["error"]
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import pool_tasks as tasks
 import pytest
 
-from site_configs.config import ROLES, Role, SiteConfig
+from site_configs.config import SiteConfig
 from site_configs.load import load_site
 from site_configs.marks import CAMPAIGN_MARK, WORKER_MARK, command, environment, start_ticks
+from site_configs.roles import ROLES, Role
 from workflow.guard import TaskResult
 from workflow.pool import ParslPool, PoolBrokenError
 from workflow.processes import members, reap

@@ -1,0 +1,10 @@
+"""Environment variables by which a launcher tells the workers of a node what they have."""
+
+WORKERS = "SMELTER_WORKERS"
+"""The number of workers to start on this node."""
+GPUS = "SMELTER_GPUS"
+"""The GPU of every worker of this node: its position among those the node gave, or its name."""
+WORKERS_PER_GPU = "SMELTER_WORKERS_PER_GPU"
+"""How many workers are meant to share a GPU."""
+SCRATCH = "SMELTER_SCRATCH"
+"""Directory on the node where label codes work."""

@@ -1,0 +1,107 @@
+"""Starts one manager of workers on every node of a block, each with its slice of the node.
+
+Parsl's own launchers write the command into a file named after the Slurm job, which two executors in one job
+overwrite for each other, and give every node the same. These write no file.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from parsl.launchers.base import Launcher
+
+from site_configs.cluster import ClusterSite
+from site_configs.gpu_options import gpu_options
+from site_configs.launch_variables import GPUS, SCRATCH, WORKERS
+from site_configs.roles import Slice
+from site_configs.slurm import SlurmSite
+
+
+class SliceLauncher(Launcher):  # type: ignore[misc]
+    """Starts the command once on each node, knowing there what its slice is."""
+
+    def __init__(
+        self, slices: Sequence[Slice], exports: Mapping[str, str], site: ClusterSite | None = None
+    ) -> None:
+        """Take the slices of the nodes and what to export there; without a site on this node only."""
+        super().__init__()
+        self.slices = tuple(slices)
+        self.exports = dict(exports)
+        self.site = site
+
+    def __call__(self, command: str, tasks_per_node: int, nodes_per_block: int, script_dir: str = "") -> str:  # noqa: ARG002
+        """Return shell lines that start the command on all nodes and wait for its ends."""
+        steps = [self._step(slice_, command) for slice_ in self.slices]
+        if len(steps) == 1:
+            return f"exec {steps[0]}\n"
+        return "".join(f"{step} &\n" for step in steps) + _WAIT
+
+    def _step(self, slice_: Slice, command: str) -> str:
+        gpus = slice_.gpus
+        if self.site is not None and self.site.launcher == "jsrun":  # a resource set counts its own from 0
+            own = list(dict.fromkeys(gpus))
+            gpus = tuple(str(own.index(gpu)) for gpu in gpus)
+        exports = {
+            **self.exports,
+            WORKERS: str(slice_.workers),
+            "PARSL_CORES": str(slice_.workers),  # what Parsl divides among the workers
+            **({GPUS: ",".join(gpus)} if gpus else {"CUDA_VISIBLE_DEVICES": ""}),
+        }
+        lines = [f"export {name}={_quoted(name, value)}" for name, value in exports.items()]
+        return f"{self._start(slice_)}bash -c {shlex.quote(chr(10).join([*lines, command]))}"
+
+    def _start(self, slice_: Slice) -> str:
+        site = self.site
+        if site is None or site.launcher == "none":
+            return ""
+        options = [word for option in site.launcher_options for word in option.split(" ")]
+        if site.launcher == "srun":
+            # As many as the job has there: hardware threads may count.
+            cores = '--cpus-per-task="$SLURM_CPUS_ON_NODE"'
+            return f"srun {cores} {shlex.join([*_srun_options(slice_, site), *options])} "
+        own = _jsrun_options(slice_) if site.launcher == "jsrun" else ["-n", str(slice_.n_nodes)]
+        return f"{shlex.join([site.launcher, *own, *options])} "
+
+
+_WAIT = """\
+failed=0
+for step in $(jobs -p); do wait "$step" || failed=$?; done
+exit "$failed"
+"""
+
+
+def _quoted(name: str, value: str) -> str:
+    """Quote a value for the shell; of ours only the scratch directory may name variables of the node."""
+    return f'"{value}"' if name == SCRATCH else shlex.quote(value)
+
+
+def _srun_options(slice_: Slice, site: ClusterSite) -> list[str]:
+    """Let the step see all of its nodes: executors divide them by what they are told, not by Slurm's turn.
+
+    So steps overlap. A node that dies must not end the step on the others.
+    """
+    options = [
+        "--export=ALL",
+        f"--relative={slice_.first_node}",
+        f"--nodes={slice_.n_nodes}",
+        f"--ntasks={slice_.n_nodes}",
+        "--ntasks-per-node=1",
+        "--overlap",
+        "--cpu-bind=none",
+        "--no-kill",
+        "--kill-on-bad-exit=0",
+    ]
+    return [*options, *gpu_options(site)] if isinstance(site, SlurmSite) else options
+
+
+def _jsrun_options(slice_: Slice) -> list[str]:
+    """Ask for one resource set a node: without being asked, jsrun gives one core and no GPU."""
+    return [
+        f"--nrs={slice_.n_nodes}",
+        "--rs_per_host=1",
+        "--tasks_per_rs=1",
+        f"--cpu_per_rs={slice_.cores}",
+        f"--gpu_per_rs={slice_.n_gpus}",
+        "--bind=none",
+    ]

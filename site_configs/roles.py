@@ -1,0 +1,76 @@
+"""The three roles of a campaign's workers, and what one executor gets of a site."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from pydantic import ConfigDict
+
+Role = Literal["sampling", "training", "labelling"]
+ROLES: tuple[Role, ...] = get_args(Role)
+SHARED = "shared"
+"""Name of the executor of a site whose roles share their workers."""
+
+STRICT = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The part that an executor has of each of some neighbouring nodes.
+
+    Attributes
+    ----------
+    first_node, n_nodes
+        Which nodes of the allocation, or of a block.
+    workers
+        Workers on each of them.
+    cores
+        Cores these workers occupy on each node.
+    gpus
+        The GPU of every worker of a node: its position among the node's GPUs from 0, or its name; empty for
+        none.
+    """
+
+    workers: int
+    cores: int
+    gpus: tuple[str, ...] = ()
+    first_node: int = 0
+    n_nodes: int = 1
+
+    @property
+    def n_gpus(self) -> int:
+        """GPUs of a node that these workers use."""
+        return len(set(self.gpus))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one executor gets of a site.
+
+    Attributes
+    ----------
+    slices
+        Its parts of the nodes of one block.
+    threads_per_worker
+        Threads each task may use for arithmetic.
+    blocks
+        Blocks of nodes it may have at a time.
+    queue
+        Where its blocks are queued; ``None`` for the site's own.
+    """
+
+    slices: tuple[Slice, ...]
+    threads_per_worker: int = 1
+    blocks: int = 1
+    queue: str | None = None
+
+    @property
+    def workers(self) -> int:
+        """Tasks that run at the same time, when it has all its blocks."""
+        return self.blocks * sum(slice_.workers * slice_.n_nodes for slice_ in self.slices)
+
+    @property
+    def n_nodes(self) -> int:
+        """Nodes of one block that it has a part of."""
+        return sum(slice_.n_nodes for slice_ in self.slices)
