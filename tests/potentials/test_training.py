@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -208,6 +209,38 @@ def test_plateau_schedule_halves_and_stops():
     assert rates[0] == pytest.approx(2e-2)
     assert rates[-1] < 8e-3  # the last members have just fallen below the last rate
     assert len(history) < 90
+
+
+def test_the_rate_is_halved_exactly_and_members_stop_one_by_one():
+    config = TrainingConfig(
+        schedule="plateau", plateau_epochs=1, learning_rate=2e-2, final_learning_rate=4e-3, max_epochs=90
+    )
+    alone = train(config=config, potential=POTENTIAL.model_copy(update={"n_members": 1})).history
+    assert [rate for rate, _ in groupby(report.learning_rate for report in alone)] == [2e-2, 1e-2, 5e-3, 2.5e-3]
+    learning = [report.n_learning for report in train(config=config).history]
+    assert learning == sorted(learning, reverse=True)
+    assert learning[0] == 4
+    assert len(set(learning)) > 1
+
+
+def test_a_member_keeps_the_weights_that_were_best_on_its_stopping_fold():
+    """Forces only and frames of one size, so that the loss is the force error, which grows again here."""
+    config = TrainingConfig(
+        max_epochs=16,
+        batch_frames=5,
+        energy_weight=0.0,
+        weight_average_epochs=0.0,
+        schedule="plateau",
+        plateau_epochs=99,
+        learning_rate=5e-2,
+    )
+    data = labels(0, 30)
+    result = train(config=config, potential=POTENTIAL.model_copy(update={"n_members": 1}))
+    stopping = data.subset([i for i, label in enumerate(data.ids) if fold_of(label, 1) == 1])
+    found = evaluate_errors(result.ensemble, stopping).force_rmse_ev_per_ang
+    by_epoch = [report.stopping_force_rmse_ev_per_ang for report in result.history]
+    assert found == pytest.approx(min(by_epoch), rel=1e-4)
+    assert by_epoch[-1] > 1.001 * min(by_epoch)
 
 
 def test_warm_start_goes_on_where_the_last_ensemble_was(tmp_path):
