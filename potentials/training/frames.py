@@ -1,4 +1,4 @@
-"""Labelled frames ready for training: pairs found once, as far as memory allows, and joined into batches."""
+"""Labelled frames ready for training: pairs and descriptors made once, as far as memory allows."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ class ReadyFrames:
     device
         Where batches are.
     memory_gib
-        Pairs of as many frames as fit into this are kept; those of others are found anew in every batch.
+        Pairs and descriptors of as many frames as fit into this are kept; those of others are made anew in
+        every batch.
     """
 
     def __init__(
@@ -99,8 +100,8 @@ class ReadyFrames:
         self._elements = tuple(elements)
         self._cutoff_ang = spec.radial_cutoff_ang
         self._labels = [self._read(i) for i in range(len(data))]
-        self._pairs: dict[int, _Pairs] = {}
-        self._keep_pairs(memory_gib * 2.0**30)
+        self._kept: dict[int, _Kept] = {}
+        self._keep(memory_gib * 2.0**30)
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -124,16 +125,26 @@ class ReadyFrames:
         """Join the frames of these positions."""
         chosen = list(indices)
         labels = Labels.joined([self._labels[i] for i in chosen])
-        graph = join([self._pairs[i].graph() if i in self._pairs else self._find(i) for i in chosen])
-        return ReadyBatch(**vars(labels), graph=graph, descriptors=self.kernel(graph))
+        graph = join([self._kept[i].graph() if i in self._kept else self._find(i) for i in chosen])
+        descriptors = self.kernel(graph)
+        if all(i in self._kept for i in chosen):
+            values = torch.cat([self._kept[i].values for i in chosen])
+            descriptors = _KnownDescriptors(values, descriptors)
+        return ReadyBatch(**vars(labels), graph=graph, descriptors=descriptors)
 
-    def _keep_pairs(self, n_bytes: float) -> None:
+    @property
+    def kept_bytes(self) -> int:
+        """Memory taken by pairs and descriptors that are kept."""
+        return sum(kept.n_bytes for kept in self._kept.values())
+
+    def _keep(self, n_bytes: float) -> None:
         for i in range(len(self)):
-            pairs = _Pairs.of(self._find(i))
-            n_bytes -= pairs.n_bytes
+            graph = self._find(i)
+            kept = _Kept.of(graph, self.kernel(graph).values)
+            n_bytes -= kept.n_bytes
             if n_bytes < 0:
                 return
-            self._pairs[i] = pairs
+            self._kept[i] = kept
 
     def _find(self, i: int) -> PairGraph:
         frame = self._data.frames[i]
@@ -158,17 +169,18 @@ class ReadyFrames:
 
 
 @dataclass(frozen=True)
-class _Pairs:
-    """A graph of one frame in half the memory."""
+class _Kept:
+    """A graph of one frame in half the memory, and its descriptors."""
 
     species: Tensor
     n_pairs_per_atom: Tensor
     neighbour: Tensor
     vector: Tensor
+    values: Tensor
 
     @classmethod
-    def of(cls, graph: PairGraph) -> _Pairs:
-        return cls(graph.species, graph.first_pair.diff(), graph.neighbour.int(), graph.vector)
+    def of(cls, graph: PairGraph, values: Tensor) -> _Kept:
+        return cls(graph.species, graph.first_pair.diff(), graph.neighbour.int(), graph.vector, values)
 
     @property
     def n_bytes(self) -> int:
@@ -186,6 +198,20 @@ class _Pairs:
             frame_index=torch.zeros_like(atoms),
             n_frames=1,
         )
+
+
+@dataclass(frozen=True)
+class _KnownDescriptors:
+    """Descriptors whose values were computed before; the products with their Jacobian are made anew."""
+
+    values: Tensor
+    products: Descriptors
+
+    def vjp(self, cotangent: Tensor) -> Tensor:
+        return self.products.vjp(cotangent)
+
+    def jvp(self, tangent: Tensor) -> Tensor:
+        return self.products.jvp(tangent)
 
 
 def join(graphs: Sequence[PairGraph]) -> PairGraph:

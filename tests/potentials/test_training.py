@@ -12,9 +12,12 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from potentials.config import AniConfig
+from potentials.descriptors import DescriptorSpec
+from potentials.kernels.select import kernel_for
 from potentials.storage import load, save
 from potentials.training.config import TrainingConfig
 from potentials.training.errors import evaluate_errors
+from potentials.training.frames import ReadyFrames
 from potentials.training.train import TrainingError, train_ensemble
 from potentials.training.training_set import TrainingSet, fold_of, n_folds
 
@@ -216,7 +219,12 @@ def test_the_rate_is_halved_exactly_and_members_stop_one_by_one():
         schedule="plateau", plateau_epochs=1, learning_rate=2e-2, final_learning_rate=4e-3, max_epochs=90
     )
     alone = train(config=config, potential=POTENTIAL.model_copy(update={"n_members": 1})).history
-    assert [rate for rate, _ in groupby(report.learning_rate for report in alone)] == [2e-2, 1e-2, 5e-3, 2.5e-3]
+    assert [rate for rate, _ in groupby(report.learning_rate for report in alone)] == [
+        2e-2,
+        1e-2,
+        5e-3,
+        2.5e-3,
+    ]
     learning = [report.n_learning for report in train(config=config).history]
     assert learning == sorted(learning, reverse=True)
     assert learning[0] == 4
@@ -300,8 +308,22 @@ def test_elements_missing_from_the_potential_are_refused():
         train(replace(data, frames=[*data.frames[:3], strange, *data.frames[4:]]))
 
 
-def test_pairs_that_find_no_room_in_memory_change_nothing():
-    assert torch.equal(weights(train(config=QUICK.model_copy(update={"cache_gib": 0.0}))), weights(train()))
+def test_frames_that_find_no_room_in_memory_change_nothing():
+    kept = weights(train())
+    for cache_gib in (0.0, 1e-4):
+        anew = weights(train(config=QUICK.model_copy(update={"cache_gib": cache_gib})))
+        assert torch.allclose(anew, kept, rtol=1e-4, atol=1e-5)
+
+
+def test_no_more_is_kept_in_memory_than_allowed():
+    data, spec = labels(0, 30), DescriptorSpec.from_config(POTENTIAL, 1)
+    kernel = kernel_for(spec, "cpu")
+    everything = ReadyFrames(data, ("Al",), spec, kernel).kept_bytes
+    assert everything > 30 * 4 * 15 * 16  # frames of 4 atoms, each with over 15 pairs of 16 bytes
+    for share in (0.0, 0.5, 0.99):
+        memory_gib = share * everything / 2**30
+        kept = ReadyFrames(data, ("Al",), spec, kernel, memory_gib=memory_gib).kept_bytes
+        assert (share - 0.1) * everything < kept <= share * everything
 
 
 def test_two_elements_learn_together():
