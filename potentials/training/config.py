@@ -67,7 +67,7 @@ class TrainingConfig(BaseModel):
     divergence_factor: PositiveFloat = 30.0
     """A member has diverged when its loss is not finite, or this many times that of predicting no forces."""
     cache_gib: NonNegativeFloat = 2.0
-    """Memory for neighbour lists and descriptors, GiB; frames without room have theirs made in every batch."""
+    """Memory for neighbour lists and descriptors, GiB; frames without room have theirs made every time."""
 
     def after_warm_start(self) -> TrainingConfig:
         """Return the settings of a training that starts from an earlier ensemble."""
