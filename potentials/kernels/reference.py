@@ -1,14 +1,19 @@
 """Descriptors in plain torch: any device, any floating-point type; what other kernels are checked against.
 
-Triples are never kept: atoms are taken in chunks, and per centre the angular block is a small matrix product
+Centres are taken in chunks of like numbers of neighbours, which fill the slots of a row; slots left over hold
+a neighbour at the cutoff, where every term is zero. Shells and angles come before slots and triples, so that
+operations run along memory. Terms of triples are never kept: per centre the angular block is a small product
 (shells × triples)·(triples × angles), for the values as for both products with the Jacobian.
+
+With an odd number m of slots, the triples of a centre are the slots j and j + d (mod m), d = 1 to (m − 1)/2:
+what belongs to the second slot is the first's shifted by d, which costs a view instead of a gather.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -23,8 +28,8 @@ from potentials.descriptors import (
     PairGraph,
 )
 
-CHUNK_TRIPLES = 1 << 15
-"""Triples handled at once on a CPU, where a chunk should stay in the cache; a GPU takes 128 times as many."""
+CHUNK_TRIPLES = 1 << 14
+"""Triples (or pairs) handled at once on a CPU, to stay in its cache; a GPU takes 256 times as many."""
 
 
 class TorchKernel:
@@ -46,9 +51,8 @@ class TorchDescriptors:
     def __init__(self, spec: DescriptorSpec, graph: PairGraph) -> None:
         self.spec = spec
         self.graph = graph
-        self._pairs = _Pairs.of(graph)
-        self._radial = _Radial(spec, graph, self._pairs)
-        self._angular = _Angular(spec, graph, self._pairs)
+        self._radial = _Radial(spec, graph)
+        self._angular = _Angular(spec, graph)
 
     @functools.cached_property
     def values(self) -> Tensor:
@@ -58,242 +62,306 @@ class TorchDescriptors:
     def vjp(self, cotangent: Tensor) -> Tensor:
         """Return Jᵀ·cotangent: from shape (n_cot, n_atoms, n_features) to (n_cot, n_pairs, 3)."""
         radial, angular = cotangent.tensor_split([self.spec.n_radial_features], dim=-1)
-        return self._radial.vjp(radial) + self._angular.vjp(angular)
+        gradient = cotangent.new_zeros(len(cotangent), self.graph.n_pairs, 3)
+        self._radial.add_vjp(radial, gradient)
+        self._angular.add_vjp(angular, gradient)
+        return gradient
 
     def jvp(self, tangent: Tensor) -> Tensor:
         """Return J·tangent: from shape (n_tan, n_pairs, 3) to (n_tan, n_atoms, n_features)."""
         return torch.cat((self._radial.jvp(tangent), self._angular.jvp(tangent)), dim=-1)
 
 
-@dataclass(frozen=True)
-class _Pairs:
-    """Length and direction of every pair."""
+class _Inside:
+    """The pairs inside a cutoff, and one more at the cutoff itself that fills empty slots.
 
-    length: Tensor
-    unit: Tensor
+    Attributes
+    ----------
+    places
+        Which pairs of the graph, shape (n_inside,).
+    length, unit
+        Of each, shape (n_inside + 1,) and (3, n_inside + 1); the filling has no direction.
+    cut, d_cut
+        The cutoff function and its derivative; zero for the filling.
+    species
+        Element of the neighbour.
+    """
 
-    @classmethod
-    def of(cls, graph: PairGraph) -> _Pairs:
+    def __init__(self, graph: PairGraph, cutoff_ang: float) -> None:
         length = torch.linalg.vector_norm(graph.vector, dim=1).clamp(min=SHORTEST_ANG)
-        return cls(length, graph.vector / length[:, None])
+        self.places = torch.nonzero(length < cutoff_ang)[:, 0]
+        length = length[self.places]
+        unit = (graph.vector[self.places] / length[:, None]).mT
+        self.length = torch.cat((length, length.new_full((1,), cutoff_ang)))
+        self.unit = torch.cat((unit, unit.new_zeros(3, 1)), dim=1)
+        phase = self.length * (math.pi / cutoff_ang)
+        within = self.length < cutoff_ang
+        self.cut = torch.where(within, 0.5 + 0.5 * torch.cos(phase), 0.0)
+        self.d_cut = torch.where(within, (-0.5 * math.pi / cutoff_ang) * torch.sin(phase), 0.0)
+        species = graph.species[graph.neighbour[self.places]]
+        self.species = torch.cat((species, species.new_zeros(1)))
+        self._centre, self._n_atoms = graph.centre[self.places], graph.n_atoms
 
+    def chunks(self, n_terms: Callable[[int], int]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield centres, shape (c,), and which of the inside pairs fill their slots, shape (c, most).
 
-def _cutoff(length: Tensor, cutoff_ang: float) -> tuple[Tensor, Tensor]:
-    """Return the cutoff function and its derivative."""
-    phase = length * (math.pi / cutoff_ang)
-    inside = length < cutoff_ang
-    value = torch.where(inside, 0.5 + 0.5 * torch.cos(phase), 0.0)
-    return value, torch.where(inside, (-0.5 * math.pi / cutoff_ang) * torch.sin(phase), 0.0)
+        ``n_terms`` gives the number of terms of so many neighbours; centres that have none are left out.
+        """
+        count = torch.bincount(self._centre, minlength=self._n_atoms)
+        start, order = torch.cumsum(count, 0) - count, torch.argsort(count)
+        counts = count[order].tolist()
+        limit = CHUNK_TRIPLES * (256 if count.is_cuda else 1)
+        end = len(counts)
+        while end > 0 and n_terms(counts[end - 1]) > 0:
+            most = counts[end - 1]
+            first = max(0, end - max(1, limit // n_terms(most)))
+            centres = order[first:end]
+            slots = torch.arange(most, device=count.device)
+            filled = slots < count[centres, None]
+            yield centres, torch.where(filled, start[centres, None] + slots, len(self.places))
+            end = first
 
+    def scatter(self, slots: Tensor, values: Tensor, out: Tensor) -> None:
+        """Add ``values``, shape (c, 3, most), to the pairs of ``out`` that are in ``slots``."""
+        filled = slots < len(self.places)
+        out.index_add_(0, self.places[slots[filled]], values.mT[filled])
 
-def _gaussians(distance: Tensor, shifts: tuple[float, ...], eta: float) -> tuple[Tensor, Tensor]:
-    """Return exp(−η(distance − shift)²) and its derivative, with the shifts as a last dimension."""
-    offset = distance[..., None] - distance.new_tensor(shifts)
-    value = torch.exp(-eta * offset * offset)
-    return value, (-2.0 * eta) * offset * value
+    def of_pairs(self, values: Tensor) -> Tensor:
+        """Return ``values``, shape (n_pairs, 3), of inside pairs and filling, shape (3, n_inside + 1)."""
+        inside = values[self.places].mT
+        return torch.cat((inside, inside.new_zeros(3, 1)), dim=1)
 
 
 class _Radial:
-    def __init__(self, spec: DescriptorSpec, graph: PairGraph, pairs: _Pairs) -> None:
-        self.spec, self.n_atoms, self.n_pairs = spec, graph.n_atoms, graph.n_pairs
-        self.inside = torch.nonzero(pairs.length < spec.radial_cutoff_ang)[:, 0]
-        self.length, self.unit = pairs.length[self.inside], pairs.unit[self.inside]
-        neighbour_species = graph.species[graph.neighbour[self.inside]]
-        self.row = graph.centre[self.inside] * spec.n_elements + neighbour_species
+    def __init__(self, spec: DescriptorSpec, graph: PairGraph) -> None:
+        self.spec, self.n_atoms = spec, graph.n_atoms
+        self.inside = _Inside(graph, spec.radial_cutoff_ang)
+        self.shifts = graph.vector.new_tensor(spec.radial_shifts_ang)[:, None]
+        self.elements = torch.eye(spec.n_elements, dtype=graph.vector.dtype, device=graph.vector.device)
 
-    def _terms(self) -> tuple[Tensor, Tensor]:
-        """Return the terms of each pair and their derivatives by its length, shape (n_inside, n_shells)."""
-        spec = self.spec
-        shell, d_shell = _gaussians(self.length, spec.radial_shifts_ang, spec.radial_eta_per_ang2)
-        cut, d_cut = _cutoff(self.length, spec.radial_cutoff_ang)
-        derivative = d_shell * cut[:, None] + shell * d_cut[:, None]
-        return RADIAL_FACTOR * shell * cut[:, None], RADIAL_FACTOR * derivative
-
-    def _sums(self, terms: Tensor) -> Tensor:
-        """Sum (n_inside, n_shells) to (n_atoms, n_radial_features)."""
-        sums = terms.new_zeros(self.n_atoms * self.spec.n_elements, terms.shape[-1])
-        return sums.index_add_(0, self.row, terms).reshape(self.n_atoms, self.spec.n_radial_features)
+    def _chunks(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Yield centres, slots, Gaussians (c, n_shells, most), and which element is where (c, most, n)."""
+        for centres, slots in self.inside.chunks(lambda n: n):
+            shells = _gaussians(self.inside.length[slots], self.shifts, self.spec.radial_eta_per_ang2)
+            yield centres, slots, shells, self.elements[self.inside.species[slots]]
 
     def values(self) -> Tensor:
-        return self._sums(self._terms()[0])
+        result = self.shifts.new_zeros(self.n_atoms, self.spec.n_elements, len(self.shifts))
+        for centres, slots, shells, element in self._chunks():
+            weight = RADIAL_FACTOR * self.inside.cut[slots]
+            result[centres] = (shells @ (weight[..., None] * element)).mT
+        return result.flatten(1)
 
-    def vjp(self, cotangent: Tensor) -> Tensor:
-        derivative = self._terms()[1]
-        by_row = cotangent.reshape(len(cotangent), -1, derivative.shape[1])
-        slope = (by_row[:, self.row] * derivative).sum(dim=-1)
-        gradient = cotangent.new_zeros(len(cotangent), self.n_pairs, 3)
-        gradient[:, self.inside] = slope[..., None] * self.unit
-        return gradient
+    def add_vjp(self, cotangent: Tensor, out: Tensor) -> None:
+        eta, near = self.spec.radial_eta_per_ang2, self.inside
+        by_element = cotangent.unflatten(-1, (self.spec.n_elements, -1))
+        for centres, slots, shells, element in self._chunks():
+            length, cut, d_cut = near.length[slots], near.cut[slots], near.d_cut[slots]
+            for one, gradient in zip(by_element, out, strict=True):
+                both = torch.cat((one[centres], one[centres] * self.shifts[:, 0]), dim=1) @ shells
+                level, moment = ((part * element.mT).sum(dim=1) for part in both.chunk(2, dim=1))
+                slope = d_cut * level - 2.0 * eta * cut * (length * level - moment)
+                near.scatter(slots, RADIAL_FACTOR * slope[:, None] * _at(near.unit, slots), gradient)
 
     def jvp(self, tangent: Tensor) -> Tensor:
-        stretch = (tangent[:, self.inside] * self.unit).sum(dim=-1)
-        derivative = self._terms()[1]
-        return torch.stack([self._sums(one[:, None] * derivative) for one in stretch])
+        eta, near = self.spec.radial_eta_per_ang2, self.inside
+        result = tangent.new_zeros(len(tangent), self.n_atoms, self.spec.n_elements, len(self.shifts))
+        stretches = [(near.of_pairs(one) * near.unit).sum(dim=0) for one in tangent]
+        for centres, slots, shells, element in self._chunks():
+            length, cut, d_cut = near.length[slots], near.cut[slots], near.d_cut[slots]
+            for stretch, out in zip(stretches, result, strict=True):
+                dot = RADIAL_FACTOR * stretch[slots]
+                level = shells @ (((d_cut - 2.0 * eta * length * cut) * dot)[..., None] * element)
+                moment = shells @ ((2.0 * eta * cut * dot)[..., None] * element)
+                out[centres] = (level + self.shifts * moment).mT
+        return result.flatten(2)
 
 
 @dataclass(frozen=True)
 class _Triples:
-    """Triples of a chunk of centres, padded to shape (n_centres, n_triples); padding has weight zero.
+    """Triples of a chunk of centres, n of each: what belongs to slots and to triples of slots.
 
-    ``pairs`` are the places of the two neighbours among the pairs inside the angular cutoff; what follows
-    belongs to them or to both.
+    Attributes
+    ----------
+    slots
+        Shape (c, m).
+    length, cut, d_cut, unit
+        Of slots, (c, m), and (c, 3, m).
+    cosine, mean, weight
+        True cosine, mean distance, and product of the cutoff functions, (c, n).
+    shell, power, base
+        Gaussians of the mean distance, (c, n_shells, n); (1 + cos(θ − θ_z))/2 to the power ζ − 1 and itself,
+        (c, n_angles, n).
+    ratio
+        Cosine over sine of θ, (c, n).
+    masks
+        For each element pair, which triples are of it, (c, n); ``None`` with one element.
     """
 
-    pairs: tuple[Tensor, Tensor]
-    units: tuple[Tensor, Tensor]
-    lengths: tuple[Tensor, Tensor]
+    slots: Tensor
+    length: Tensor
+    cut: Tensor
+    d_cut: Tensor
+    unit: Tensor
     cosine: Tensor
+    mean: Tensor
     weight: Tensor
-    d_weight: tuple[Tensor, Tensor]
     shell: Tensor
-    d_shell: Tensor
-    angle: Tensor
-    d_angle: Tensor
-    masks: Tensor | None
+    power: Tensor
+    base: Tensor
+    ratio: Tensor
+    masks: list[Tensor] | None
 
-    def turns(self) -> tuple[Tensor, Tensor]:
-        """Return the derivatives of the cosine by either vector."""
-        (u1, u2), (r1, r2), c = self.units, self.lengths, self.cosine[..., None]
-        return (u2 - c * u1) / r1[..., None], (u1 - c * u2) / r2[..., None]
+    def contract(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return Σ_triples left ⊗ right by element pair, (c, n_angular_features)."""
+        if self.masks is None:
+            return (left @ right.mT).flatten(1)
+        blocks = [(left * mask[:, None]) @ right.mT for mask in self.masks]
+        return torch.stack(blocks, dim=1).flatten(1)
+
+    def times(self, blocks: Tensor, terms: Tensor) -> Tensor:
+        """Return each triple's own block, (c, n_element_pairs, rows, columns), times its terms."""
+        if self.masks is None:
+            return blocks[:, 0] @ terms
+        products = [blocks[:, i] @ (terms * mask[:, None]) for i, mask in enumerate(self.masks)]
+        return torch.stack(products).sum(dim=0)
 
 
 class _Angular:
-    def __init__(self, spec: DescriptorSpec, graph: PairGraph, pairs: _Pairs) -> None:
-        self.spec, self.graph = spec, graph
-        self.inside = torch.nonzero(pairs.length < spec.angular_cutoff_ang)[:, 0]
-        self.length, self.unit = pairs.length[self.inside], pairs.unit[self.inside]
-        self.species = graph.species[graph.neighbour[self.inside]]
-        self.cut, self.d_cut = _cutoff(self.length, spec.angular_cutoff_ang)
-        self.slots = self._slots()
+    def __init__(self, spec: DescriptorSpec, graph: PairGraph) -> None:
+        self.spec, self.n_atoms = spec, graph.n_atoms
+        self.inside = _Inside(graph, spec.angular_cutoff_ang)
+        self.shifts = graph.vector.new_tensor(spec.angular_shifts_ang)[:, None]
+        angles = graph.vector.new_tensor(spec.angle_shifts_rad)[:, None]
+        self.half_cosine, self.half_sine = 0.5 * torch.cos(angles), 0.5 * torch.sin(angles)
 
-    def _slots(self) -> Tensor:
-        """Return which pairs (by place in ``inside``) each centre has, padded with −1: (n_atoms, most)."""
-        centre = self.graph.centre[self.inside]
-        count = torch.bincount(centre, minlength=self.graph.n_atoms)
-        start = torch.cumsum(count, 0) - count
-        order = torch.arange(len(centre), device=centre.device)
-        most = int(count.max()) if len(centre) else 0
-        slots = torch.full((self.graph.n_atoms, most), -1, dtype=torch.int64, device=centre.device)
-        slots[centre, order - start[centre]] = order
-        return slots
+    def _chunks(self) -> Iterator[tuple[Tensor, _Triples]]:
+        for centres, slots in self.inside.chunks(lambda n: n * (n - 1) // 2):
+            if slots.shape[1] % 2 == 0:
+                slots = torch.nn.functional.pad(slots, (0, 1), value=len(self.inside.places))
+            yield centres, self._triples(slots)
 
-    def _chunks(self) -> Iterator[tuple[slice, _Triples]]:
-        n_atoms, most = self.slots.shape
-        n_triples = most * (most - 1) // 2
-        if n_triples == 0:
-            return
-        limit = CHUNK_TRIPLES * (128 if self.slots.is_cuda else 1)
-        step = max(1, limit // n_triples)
-        first, second = torch.triu_indices(most, most, offset=1, device=self.slots.device)
-        for start in range(0, n_atoms, step):
-            part = slice(start, min(start + step, n_atoms))
-            yield part, self._triples(self.slots[part, first], self.slots[part, second])
-
-    def _triples(self, p1: Tensor, p2: Tensor) -> _Triples:
-        spec = self.spec
-        factor = torch.where((p1 >= 0) & (p2 >= 0), ANGULAR_FACTOR, 0.0).to(self.unit.dtype)
-        p1, p2 = p1.clamp(min=0), p2.clamp(min=0)
-        r1, r2, u1, u2 = self.length[p1], self.length[p2], self.unit[p1], self.unit[p2]
-        cut1, cut2 = self.cut[p1], factor * self.cut[p2]
-        cosine = (u1 * u2).sum(dim=-1)
-        shell, d_shell = _gaussians(0.5 * (r1 + r2), spec.angular_shifts_ang, spec.angular_eta_per_ang2)
-        angle, d_angle = self._angle_terms(cosine)
+    def _triples(self, slots: Tensor) -> _Triples:
+        near = self.inside
+        length, cut, unit = near.length[slots], near.cut[slots], _at(near.unit, slots)
+        cosine = _of_both(unit).sum(dim=1).flatten(1)
+        mean = (0.5 * (length[:, None] + _partners(length))).flatten(1)
+        damped = COSINE_FACTOR * cosine
+        sine = torch.sqrt(1.0 - damped * damped)  # of θ = arccos(0.95 c), which never vanishes
+        # cos(θ − θ_z) by the addition theorem
+        base = torch.addcmul(damped.new_tensor(0.5), damped[:, None], self.half_cosine)
+        base.addcmul_(sine[:, None], self.half_sine)
         return _Triples(
-            pairs=(p1, p2),
-            units=(u1, u2),
-            lengths=(r1, r2),
+            slots=slots,
+            length=length,
+            cut=cut,
+            d_cut=near.d_cut[slots],
+            unit=unit,
             cosine=cosine,
-            weight=cut1 * cut2,
-            d_weight=(self.d_cut[p1] * cut2, cut1 * factor * self.d_cut[p2]),
-            shell=shell,
-            d_shell=d_shell,
-            angle=angle,
-            d_angle=d_angle,
-            masks=self._element_pair_masks(self.species[p1], self.species[p2]),
+            mean=mean,
+            weight=(ANGULAR_FACTOR * _of_both(cut)).flatten(1),
+            shell=_gaussians(mean, self.shifts, self.spec.angular_eta_per_ang2),
+            power=torch.log2(base).mul_(self.spec.zeta - 1.0).exp2_(),
+            base=base,
+            ratio=damped / sine,
+            masks=self._masks(near.species[slots]),
         )
 
-    def _angle_terms(self, cosine: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ((1 + cos(θ − θ_z))/2)^ζ and its derivative by the true cosine, (..., n_angles).
-
-        cos(θ − θ_z) comes from the addition theorem; with θ = arccos(0.95 c) its sine never vanishes.
-        """
-        damped = COSINE_FACTOR * cosine[..., None]
-        sine = torch.sqrt(1.0 - damped * damped)
-        shifts = cosine.new_tensor(self.spec.angle_shifts_rad)
-        cos_z, sin_z = torch.cos(shifts), torch.sin(shifts)
-        base = 0.5 + 0.5 * (damped * cos_z + sine * sin_z)
-        power = base ** (self.spec.zeta - 1.0)
-        d_base = (0.5 * COSINE_FACTOR) * (cos_z - (damped / sine) * sin_z)
-        return power * base, self.spec.zeta * power * d_base
-
-    def _element_pair_masks(self, species1: Tensor, species2: Tensor) -> Tensor | None:
-        """Return which triples belong to each element pair, (n_element_pairs, n_centres, n_triples)."""
-        if self.spec.n_elements == 1:
+    def _masks(self, species: Tensor) -> list[Tensor] | None:
+        """Return which triples belong to each element pair."""
+        n = self.spec.n_elements
+        if n == 1:
             return None
-        low, high = torch.minimum(species1, species2), torch.maximum(species1, species2)
-        index = low * (2 * self.spec.n_elements - low - 1) // 2 + high
-        pairs = torch.arange(self.spec.n_element_pairs, device=index.device)
-        return (index == pairs[:, None, None]).to(self.unit.dtype)
+        first, second = species[:, None].expand_as(_partners(species)), _partners(species)
+        low, high = torch.minimum(first, second), torch.maximum(first, second)
+        index = (low * (2 * n - low - 1) // 2 + high).flatten(1)
+        return [(index == pair).to(self.shifts.dtype) for pair in range(self.spec.n_element_pairs)]
 
     def values(self) -> Tensor:
-        result = self.unit.new_zeros(self.graph.n_atoms, self.spec.n_angular_features)
-        for part, t in self._chunks():
-            result[part] = self._contract(t, t.weight[..., None] * t.shell, t.angle)
+        result = self.shifts.new_zeros(self.n_atoms, self.spec.n_angular_features)
+        for centres, t in self._chunks():
+            result[centres] = t.contract(t.weight[:, None] * t.shell, t.power * t.base)
         return result
 
-    def vjp(self, cotangent: Tensor) -> Tensor:
-        inside = cotangent.new_zeros(len(cotangent), len(self.inside), 3)
-        for part, t in self._chunks():
-            turns = t.turns()
-            for one, out in zip(cotangent, inside, strict=True):
-                d_lengths, d_cosine = self._chunk_vjp(t, one[part])
-                for k in range(2):
-                    gradient = d_lengths[k][..., None] * t.units[k] + d_cosine[..., None] * turns[k]
-                    out.index_add_(0, t.pairs[k].flatten(), gradient.reshape(-1, 3))
-        gradient = cotangent.new_zeros(len(cotangent), self.graph.n_pairs, 3)
-        gradient[:, self.inside] = inside
-        return gradient
+    def add_vjp(self, cotangent: Tensor, out: Tensor) -> None:
+        blocks = cotangent.unflatten(-1, (self.spec.n_element_pairs, len(self.shifts), -1))
+        for centres, t in self._chunks():
+            angle = t.power * t.base
+            for one, gradient in zip(blocks, out, strict=True):
+                self.inside.scatter(t.slots, self._chunk_vjp(t, angle, one[centres]), gradient)
+
+    def _chunk_vjp(self, t: _Triples, angle: Tensor, block: Tensor) -> Tensor:
+        """Return the derivative by the vector of every slot, (c, 3, m)."""
+        by_shell = t.times(block, angle).mul_(t.shell)
+        level, moment = by_shell.sum(dim=1), (self.shifts * by_shell).sum(dim=1)
+        d_mean = -self.spec.angular_eta_per_ang2 * t.weight * (t.mean * level - moment)
+        by_angle = t.times(block.mT, t.shell).mul_(t.power)
+        along, across = (self.half_cosine * by_angle).sum(dim=1), (self.half_sine * by_angle).sum(dim=1)
+        d_cosine = (self.spec.zeta * COSINE_FACTOR) * t.weight * (along - t.ratio * across)
+        d_length = _sums(d_mean, torch.ones_like(t.cut)) + t.d_cut * _sums(ANGULAR_FACTOR * level, t.cut)
+        turned = _sums(d_cosine * t.cosine, torch.ones_like(t.cut)) / t.length
+        pulled = torch.stack([_sums(d_cosine, axis) for axis in t.unit.unbind(1)], dim=1)
+        return t.unit * (d_length - turned)[:, None] + pulled / t.length[:, None]
 
     def jvp(self, tangent: Tensor) -> Tensor:
-        result = tangent.new_zeros(len(tangent), self.graph.n_atoms, self.spec.n_angular_features)
-        for part, t in self._chunks():
-            turns = t.turns()
-            for one, out in zip(tangent[:, self.inside], result, strict=True):
-                v1, v2 = one[t.pairs[0]], one[t.pairs[1]]
-                dot_r1, dot_r2 = (t.units[0] * v1).sum(dim=-1), (t.units[1] * v2).sum(dim=-1)
-                dot_cosine = (turns[0] * v1 + turns[1] * v2).sum(dim=-1)
-                out[part] = self._chunk_jvp(t, dot_r1, dot_r2, dot_cosine)
+        result = tangent.new_zeros(len(tangent), self.n_atoms, self.spec.n_angular_features)
+        inside = [self.inside.of_pairs(one) for one in tangent]
+        for centres, t in self._chunks():
+            angle = t.power * t.base
+            for one, out in zip(inside, result, strict=True):
+                out[centres] = self._chunk_jvp(t, angle, _at(one, t.slots))
         return result
 
-    def _chunk_vjp(self, t: _Triples, cotangent: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        """Return the derivatives by both lengths and by the cosine of each triple."""
-        shape = (self.spec.n_element_pairs, t.shell.shape[-1], t.angle.shape[-1])
-        block = cotangent.reshape(-1, *shape)
-        by_shell = self._times(t, t.angle, block.mT)
-        d_weight = (t.shell * by_shell).sum(dim=-1)
-        d_mean = 0.5 * t.weight * (t.d_shell * by_shell).sum(dim=-1)
-        d_cosine = t.weight * (self._times(t, t.shell, block) * t.d_angle).sum(dim=-1)
-        return (d_mean + d_weight * t.d_weight[0], d_mean + d_weight * t.d_weight[1]), d_cosine
+    def _chunk_jvp(self, t: _Triples, angle: Tensor, vector: Tensor) -> Tensor:
+        """Return the change of the features that goes with a change of the slots' vectors, (c, 3, m)."""
+        stretch = (vector * t.unit).sum(dim=1)
+        turn = (vector - stretch[:, None] * t.unit) / t.length[:, None]
+        dot_mean = (0.5 * (stretch[:, None] + _partners(stretch))).flatten(1)
+        dot_weight = ANGULAR_FACTOR * _both_ways(t.d_cut * stretch, t.cut).flatten(1)
+        dot_cosine = _both_ways(turn, t.unit).sum(dim=1).flatten(1)
+        slope = 2.0 * self.spec.angular_eta_per_ang2 * t.weight * dot_mean
+        change = torch.addcmul((dot_weight - slope * t.mean)[:, None], slope[:, None], self.shifts)
+        spin = (self.spec.zeta * COSINE_FACTOR) * t.weight * dot_cosine
+        turned = spin[:, None] * self.half_cosine - (spin * t.ratio)[:, None] * self.half_sine
+        return t.contract(change * t.shell, angle) + t.contract(t.shell, turned * t.power)
 
-    def _chunk_jvp(self, t: _Triples, dot_r1: Tensor, dot_r2: Tensor, dot_cosine: Tensor) -> Tensor:
-        """Return the change of the features that goes with changes of the lengths and the cosine."""
-        dot_weight = t.d_weight[0] * dot_r1 + t.d_weight[1] * dot_r2
-        dot_mean = 0.5 * t.weight * (dot_r1 + dot_r2)
-        stretched = dot_weight[..., None] * t.shell + dot_mean[..., None] * t.d_shell
-        turned = (t.weight * dot_cosine)[..., None] * t.d_angle
-        return self._contract(t, stretched, t.angle) + self._contract(t, t.shell, turned)
 
-    def _contract(self, t: _Triples, left: Tensor, right: Tensor) -> Tensor:
-        """Return Σ_triples left ⊗ right by element pair: shape (n_centres, n_angular_features)."""
-        if t.masks is None:
-            block = left.mT @ right
-        else:
-            block = ((left * t.masks[..., None]).mT @ right).transpose(0, 1)
-        return block.reshape(len(left), self.spec.n_angular_features)
+def _gaussians(distance: Tensor, shifts: Tensor, eta: float) -> Tensor:
+    """Return exp(−η(distance − shift)²): from (c, n) and (n_shells, 1) to (c, n_shells, n).
 
-    def _times(self, t: _Triples, terms: Tensor, block: Tensor) -> Tensor:
-        """Return terms·block of each triple's own element pair: (n_centres, n_triples, columns)."""
-        if t.masks is None:
-            return terms @ block[:, 0]
-        products = terms[:, None] @ block
-        return (products * t.masks.transpose(0, 1)[..., None]).sum(dim=1)
+    As a power of 2: where the result underflows, as most do, exp takes ten times as long on a CPU.
+    """
+    return (distance[:, None] - shifts).square_().mul_(-eta / math.log(2.0)).exp2_()
+
+
+def _at(values: Tensor, slots: Tensor) -> Tensor:
+    """Return (3, n) at ``slots``, (c, m), as (c, 3, m)."""
+    return torch.stack([axis[slots] for axis in values], dim=1)
+
+
+def _partners(values: Tensor) -> Tensor:
+    """Return what belongs to the second slot of each triple: from (..., m) to (..., (m − 1)/2, m)."""
+    m = values.shape[-1]
+    return torch.cat((values, values[..., :-1]), dim=-1).unfold(-1, m, 1)[..., 1 : (m + 1) // 2, :]
+
+
+def _of_both(values: Tensor) -> Tensor:
+    """Return the product of both slots' values, (..., (m − 1)/2, m)."""
+    return values[..., None, :] * _partners(values)
+
+
+def _both_ways(one: Tensor, other: Tensor) -> Tensor:
+    """Return one·other' + one'·other, the prime for the second slot, (..., (m − 1)/2, m)."""
+    return one[..., None, :] * _partners(other) + _partners(one) * other[..., None, :]
+
+
+def _sums(terms: Tensor, values: Tensor) -> Tensor:
+    """Sum over the triples of each slot: a term, (c, n), times the other slot's value, (c, m)."""
+    m = values.shape[-1]
+    terms = terms.unflatten(-1, (-1, m))
+    here = (terms * _partners(values)).sum(dim=1)
+    there = terms * values[:, None]
+    doubled = torch.cat((there, there), dim=-1)
+    # the term of slots k − d and k, seen from slot k: row d − 1, column m + k − d
+    seen = doubled.as_strided(terms.shape, (doubled.stride(0), 2 * m - 1, 1), m - 1)
+    return here + seen.sum(dim=1)
