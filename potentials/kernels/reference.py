@@ -154,7 +154,7 @@ class _Radial:
 
     def add_vjp(self, cotangent: Tensor, out: Tensor) -> None:
         eta, near = self.spec.radial_eta_per_ang2, self.inside
-        by_element = cotangent.unflatten(-1, (self.spec.n_elements, -1))
+        by_element = cotangent.reshape(len(cotangent), self.n_atoms, self.spec.n_elements, -1)
         for centres, slots, shells, element in self._chunks():
             length, cut, d_cut = near.length[slots], near.cut[slots], near.d_cut[slots]
             for one, gradient in zip(by_element, out, strict=True):
@@ -284,7 +284,8 @@ class _Angular:
         return result
 
     def add_vjp(self, cotangent: Tensor, out: Tensor) -> None:
-        blocks = cotangent.unflatten(-1, (self.spec.n_element_pairs, len(self.shifts), -1))
+        shape = (self.spec.n_element_pairs, len(self.shifts), len(self.half_cosine))
+        blocks = cotangent.reshape(len(cotangent), self.n_atoms, *shape)
         for centres, t in self._chunks():
             angle = t.power * t.base
             for one, gradient in zip(blocks, out, strict=True):
@@ -358,7 +359,7 @@ def _both_ways(one: Tensor, other: Tensor) -> Tensor:
 def _sums(terms: Tensor, values: Tensor) -> Tensor:
     """Sum over the triples of each slot: a term, (c, n), times the other slot's value, (c, m)."""
     m = values.shape[-1]
-    terms = terms.unflatten(-1, (-1, m))
+    terms = terms.reshape(len(terms), -1, m)
     here = (terms * _partners(values)).sum(dim=1)
     there = terms * values[:, None]
     doubled = torch.cat((there, there), dim=-1)
