@@ -66,10 +66,10 @@ def parsl_config(site: SiteConfig, run_directory: Path, retry_cost: RetryCost) -
 
 def _executor(site: SiteConfig, name: str, part: Part, run_directory: Path) -> HighThroughputExecutor:
     cluster = None if isinstance(site, LocalSite) else site
-    tag = f"smelter-{os.environ.get(CAMPAIGN_MARK, '')}"
+    launcher = SliceLauncher(part.slices, _exports(site, part), cluster)
     return HighThroughputExecutor(
         label=name,
-        provider=make_provider(site, part, SliceLauncher(part.slices, _exports(site, part), cluster), tag),
+        provider=make_provider(site, part, launcher, os.environ.get(CAMPAIGN_MARK, "")),
         launch_cmd=_launch_command(),
         interchange_launch_cmd=_interchange_command(run_directory / f"interchange-{name}.log"),
         max_workers_per_node=max(slice_.workers for slice_ in part.slices),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from site_configs.config import SiteConfig
 from workflow.config import CampaignConfig
 from workflow.dataset import Dataset
+from workflow.deadline import FOR_EVER, Deadline
 from workflow.display import Display
 from workflow.driver import Driver, Ending
 from workflow.interrupt import interruptible
@@ -33,6 +35,7 @@ from workflow.stages.sampling import Sampling
 from workflow.stages.training import Training, record_merge
 from workflow.state import load_state
 from workflow.stop import StopRule
+from workflow.tasks.label import label_candidates
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +44,12 @@ WATCH_EVERY_S = 5.0
 
 GRACE_S = 120.0
 """How long an interrupted campaign waits for its tasks to write their checkpoints."""
+
+CANCELLED_GRACE_S = 10.0
+"""The same where a scheduler sent SIGTERM: it kills whatever is left within half a minute."""
+
+WALLTIME = "walltime"
+"""What ended a campaign whose allocation ends."""
 
 MAX_BREAKDOWNS = 5
 """Breakdowns of the executors without a finished task in between, before the campaign is given up."""
@@ -54,10 +63,12 @@ def run_campaign(
     directory: Path,
     display: Display,
     make_pool: MakePool = ParslPool,
+    deadline: Deadline = FOR_EVER,
 ) -> Ending:
-    """Run the campaign in ``directory`` from wherever it stands to its end.
+    """Run the campaign in ``directory`` from wherever it stands to its end, or to the allocation's.
 
-    Everything that an earlier driver left finished is taken up; the settings in force are ``config``.
+    Everything that an earlier driver left finished is taken up; the settings in force are ``config``. With a
+    ``deadline`` the campaign ends before it in state paused, everything unfinished saved.
 
     Raises
     ------
@@ -74,9 +85,10 @@ def run_campaign(
     paths.make()
     with CampaignLock(directory) as lock, Ledger(directory) as ledger:
         journal = Journal(ledger, load_state(directory), display)
-        ending = _drive(config, site, paths, lock, journal, make_pool)
+        ending = _drive(config, site, paths, lock, journal, make_pool, deadline)
     write_metrics(directory)
-    write_report(directory)
+    if not (ending.by and math.isfinite(deadline.end)):  # then there is no time
+        write_report(directory)
     return ending
 
 
@@ -87,6 +99,7 @@ def _drive(
     lock: CampaignLock,
     journal: Journal,
     make_pool: MakePool,
+    deadline: Deadline,
 ) -> Ending:
     campaign_id = journal.state.campaign_id or uuid.uuid4().hex
     for pid in reap(campaign_id):
@@ -94,7 +107,7 @@ def _drive(
     dataset = _begin(config, site, paths, journal, campaign_id)
     try:
         with closing(make_pool(site, paths.logs, campaign_id)) as pool:
-            driver = Driver(paths, config, pool, journal)
+            driver = Driver(paths, config, pool, journal, deadline)
             with interruptible(driver):
                 ending = Campaign(driver, dataset, lock).run()
     except PoolBrokenError as error:
@@ -145,6 +158,8 @@ class Campaign:
         self._lock = lock
         self._lock_seen = time.monotonic()
         self._give_up: float | None = None
+        self._heeded: str | None = None
+        """The signal that was acted on last."""
         self._stop_rule = StopRule()
         self._labelling = Labelling(driver, merged=dataset.ids)
         self._bootstrap = Bootstrap(driver, self._labelling)
@@ -155,12 +170,28 @@ class Campaign:
         """Run to the end and return it."""
         while not self._is_over():
             self._driver.handle_results(WATCH_EVERY_S)
-            self._driver.pool.check()
             self._check_lock()
+            if not self._pool_works():
+                break
         self._training.synchronise()
         if self._driver.ending is None:
             raise AssertionError("the loop ends only once an ending is decided")
         return self._driver.ending
+
+    def _pool_works(self) -> bool:
+        """Raise where tasks may wait for ever; a campaign that is being interrupted just ends then.
+
+        A scheduler that cancels a job ends the workers at the same time.
+        """
+        try:
+            self._driver.pool.check()
+        except PoolBrokenError as error:
+            self._decide()
+            if self._driver.ending is None or not self._driver.ending.by:
+                raise
+            logger.warning("while ending: %s", error)
+            return False
+        return True
 
     def _check_lock(self) -> None:
         """Stop before anything is merged if this driver was asleep and another has taken over."""
@@ -180,14 +211,24 @@ class Campaign:
 
     def _decide(self) -> None:
         driver = self._driver
-        if driver.interrupted_by is not None:
-            if self._give_up is None:
-                self._give_up = time.monotonic() + GRACE_S
-                driver.end("paused", f"interrupted by {driver.interrupted_by}; --resume goes on from here")
+        if driver.interrupted_by != self._heeded:
+            self._heeded = driver.interrupted_by
+            self._interrupt(f"interrupted by {self._heeded}", str(self._heeded))
+        elif self._give_up is None and driver.deadline.is_near:
+            self._interrupt("the walltime is nearly over", WALLTIME)
         elif driver.ending is None:
             ending = self._stop_rule.ending(driver.state, driver.config, self._n_labels)
             if ending is not None:
                 driver.end(*ending)
+
+    def _interrupt(self, why: str, by: str) -> None:
+        """End with as much saved as the time allows; labels that do not make it stay candidates."""
+        deadline = self._driver.deadline
+        grace_s = GRACE_S
+        if math.isfinite(deadline.end):
+            grace_s = CANCELLED_GRACE_S if by == "SIGTERM" else max(0.0, deadline.task_time_s)
+        self._give_up = time.monotonic() + grace_s
+        self._driver.end("paused", f"{why}; --resume goes on from here", by)
 
     @property
     def _n_labels(self) -> int:
@@ -224,6 +265,9 @@ class Campaign:
         driver = self._driver
         if driver.state.paused:
             self._end_paused()
+            return
+        if self._labelling.n_candidates and not driver.has_time_for(label_candidates):
+            self._interrupt("no label can end within the walltime", WALLTIME)
             return
         refused = sum(driver.state.label_failures.values()) + sum(driver.state.rejected.values())
         driver.end(

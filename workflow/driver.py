@@ -12,6 +12,7 @@ from typing import Any
 from site_configs.roles import Role
 from workflow.breaker import CircuitBreaker
 from workflow.config import CampaignConfig
+from workflow.deadline import FOR_EVER, Deadline
 from workflow.guard import TaskResult
 from workflow.journal import Journal
 from workflow.ledger import Event
@@ -28,10 +29,14 @@ OnResult = Callable[[TaskResult], None]
 
 @dataclass(frozen=True)
 class Ending:
-    """That the campaign ends, in which state and why."""
+    """That the campaign ends, in which state and why.
+
+    ``by`` is the signal that interrupted it, ``"walltime"``, or empty.
+    """
 
     state: str
     reason: str
+    by: str = ""
 
 
 @dataclass
@@ -44,10 +49,18 @@ class _Running:
 class Driver:
     """The campaign's hands: everything that happens goes through here, in one thread."""
 
-    def __init__(self, paths: CampaignPaths, config: CampaignConfig, pool: Pool, journal: Journal) -> None:
+    def __init__(
+        self,
+        paths: CampaignPaths,
+        config: CampaignConfig,
+        pool: Pool,
+        journal: Journal,
+        deadline: Deadline = FOR_EVER,
+    ) -> None:
         self.paths = paths
         self.config = config
         self.pool = pool
+        self.deadline = deadline
         self.ending: Ending | None = None
         self.interrupted_by: str | None = None
         self._journal = journal
@@ -87,13 +100,17 @@ class Driver:
         """Whether nothing new may be started in a stage."""
         return stage in self.state.paused
 
-    def end(self, state: str, reason: str) -> None:
+    def has_time_for(self, function: Callable[..., Any]) -> bool:
+        """Whether a task of this kind can end before the allocation does, going by the longest so far."""
+        return self.deadline.allows(self.state.longest_s.get(function.__name__, 0.0))
+
+    def end(self, state: str, reason: str, by: str = "") -> None:
         """Decide how the campaign ends: sampling ends at its next check and, if it pauses, training too.
 
         What was decided first stands, but for a pause: then more is left to do.
         """
         if self.ending is None or state == "paused":
-            self.ending = Ending(state, reason)
+            self.ending = Ending(state, reason, by)
             self.note(reason)
             self.paths.stop_sampling.touch()
             if state == "paused":

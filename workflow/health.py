@@ -28,11 +28,17 @@ class ExecutorWatch:
     locked, so that tasks sent to its manager later are never taken, without any other sign.
     """
 
-    def __init__(self, name: str, executor: Any, records: Path, health: HealthConfig) -> None:
+    def __init__(
+        self, name: str, executor: Any, records: Path, health: HealthConfig, *, queues_blocks: bool = False
+    ) -> None:
+        """Begin to watch; with ``queues_blocks`` there may be no manager for as long as blocks are queued."""
         self.name = name
         self.executor = executor
         self._records = records
         self._health = health
+        self._queues_blocks = queues_blocks
+        self._unmanned: float | None = None
+        """Since when blocks have been running without a manager; ``None`` while they have one."""
         self._began = self._answered = self._flowing = time.monotonic()
         self._managers: int | None = None
         """Managers connected now; ``None`` until the first has come."""
@@ -71,6 +77,11 @@ class ExecutorWatch:
 
     def _manager_problem(self) -> str | None:
         blocks = list(self.executor.status_facade.values())
+        if self._queues_blocks:
+            limit_s = self._health.start_s + self._health.silence_s
+            if self._unmanned is not None and time.monotonic() - self._unmanned > limit_s:
+                return f"blocks run, but no manager came up in them within {limit_s} s"
+            return None
         if blocks and all(block.terminal for block in blocks):
             said = " ".join((blocks[-1].stderr_summary or "").split())[-500:]
             return "the manager ended" + (f", saying: {said}" if said else "")
@@ -103,6 +114,11 @@ class ExecutorWatch:
         if sum(manager["tasks"] for manager in managers) <= len(taken):
             self._flowing = time.monotonic()
         self._answered = time.monotonic()
+        running_blocks = any(block.state.name == "RUNNING" for block in self.executor.status_facade.values())
+        if managers or not running_blocks:
+            self._unmanned = None
+        elif self._unmanned is None:
+            self._unmanned = time.monotonic()
         for run in taken:
             self._stop_overdue(run)
 

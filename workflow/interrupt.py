@@ -9,12 +9,14 @@ from types import FrameType
 
 from workflow.driver import Driver
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
+"""What schedulers send before the end of a walltime."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, *WARNINGS)
 
 
 @contextmanager
 def interruptible(driver: Driver) -> Iterator[None]:
-    """While inside, SIGINT, SIGTERM and SIGUSR1 (the scheduler's warning) end the campaign in state paused.
+    """While inside, SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 (schedulers' warnings) end it in state paused.
 
     A second SIGINT gives up at once, as Python does by itself.
     """

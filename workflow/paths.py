@@ -25,6 +25,21 @@ class CampaignPaths:
         return self.directory / "in-force.yaml"
 
     @property
+    def site(self) -> Path:
+        """The site as resolved, for jobs of the campaign."""
+        return self.directory / "site.yaml"
+
+    @property
+    def batch_script(self) -> Path:
+        """The batch script of the campaign's jobs."""
+        return self.directory / "job.sh"
+
+    @property
+    def jobs(self) -> Path:
+        """Which jobs were submitted last."""
+        return self.directory / "jobs.json"
+
+    @property
     def candidates(self) -> Path:
         """Frames waiting for a label."""
         return self.directory / "candidates"

@@ -29,6 +29,7 @@ from workflow.settings import (
     save_resolved,
 )
 from workflow.settings_errors import SettingsError
+from workflow.site_plan import check_site, site_text
 from workflow.state import load_state
 
 CAMPAIGNS = Path("campaigns")
@@ -62,8 +63,7 @@ class Plan:
         """Return the plan as a few lines."""
         lines = [f"campaign {self.config.name} in {self.directory}: {self._beginning()}"]
         lines += [f"  {name:<11} {text}" for name, text in _settings(self.config)]
-        workers = ", ".join(f"{part.workers} {name}" for name, part in self.site.executors.items())
-        lines.append(f"  {'site':<11} {self.site_name}, workers: {workers}")
+        lines.append(f"  {'site':<11} {self.site_name}, {site_text(self.site)}")
         lines += [f"  {'changed':<11} {change}" for change in self.changes]
         return "\n".join(lines)
 
@@ -116,6 +116,7 @@ def make_plan(
     file = campaign or _saved_settings(directory)
     config = _with_absolute_paths(load_campaign(file, overrides), file)
     directory = directory or CAMPAIGNS / config.name
+    check_site(site, site_name, directory)
     begun = (directory / LEDGER_NAME).exists()
     _check_directory(directory, campaign, begun=begun, resume=resume)
     changes = _changes(config, directory, file) if begun else []

@@ -21,6 +21,7 @@ from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 from site_configs.config import SiteConfig
 from site_configs.marks import CAMPAIGN_MARK, DRIVER_MARK, DRIVER_PLACE_MARK, own_name, place
 from site_configs.parsl_config import parsl_config, python_path
+from site_configs.providers import cancel_blocks
 from site_configs.roles import ROLES, Role
 from workflow.apps import role_apps
 from workflow.guard import GPU_CLAIMS, Call, TaskResult, one_line, pack, unpack
@@ -129,11 +130,18 @@ class ParslPool:
         (self._records / GPU_CLAIMS).mkdir()
         self._cleaner.enter_context(environment(_marks(self._campaign_id)))
         self._cleaner.enter_context(log_file("parsl", self._logs / "parsl.log"))
+        cancel_blocks(self._site, self._campaign_id)  # those of an earlier driver
         plain = self._cleaner.enter_context(path_without_blanks(self._logs / "parsl"))
         self._kernel = DataFlowKernel(parsl_config(self._site, plain, self._retry_cost))
         self._apps = role_apps(self._kernel, self._site)
         self._watches = {
-            name: ExecutorWatch(name, self._kernel.executors[name], self._records / name, self._site.health)
+            name: ExecutorWatch(
+                name,
+                self._kernel.executors[name],
+                self._records / name,
+                self._site.health,
+                queues_blocks=self._site.queues_blocks,
+            )
             for name in self._site.executors
         }
 
@@ -189,6 +197,7 @@ class ParslPool:
     def _abandon(self) -> None:
         self._closed = True
         reap(self._campaign_id)
+        cancel_blocks(self._site, self._campaign_id)
         for task in list(self._pending):
             self._settle(task, TaskResult(ok=False, error="pool closed before the task ended"))
         self._cleaner.close()

@@ -115,6 +115,8 @@ class CampaignState:
     exposures: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     """How long trajectories lived under each ensemble: the input of the survival curves."""
     work: dict[str, Work] = field(default_factory=lambda: defaultdict(Work))
+    longest_s: dict[str, float] = field(default_factory=dict)
+    """The longest that a task of each kind took so far, s."""
     paused: dict[str, Event] = field(default_factory=dict)
     """Stages that are paused, with the event that says why and what to do."""
     stopped: Event | None = None
@@ -225,6 +227,7 @@ class CampaignState:
         work = self.work[event["role"]]
         seconds = event["ended"] - event["started"]
         work.core_s += event["core_s"]
+        self.longest_s[event["kind"]] = max(seconds, self.longest_s.get(event["kind"], 0.0))
         if event["ok"]:
             work.busy_s += seconds
             work.n_ok += 1

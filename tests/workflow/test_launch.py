@@ -40,7 +40,7 @@ def ending(monkeypatch):
     """Stand in for the campaign itself, which has its own tests; holds what it is to do and what it got."""
     box = {"result": Ending("converged", "half live long"), "calls": []}
 
-    def run_campaign(config, site, directory, display):
+    def run_campaign(config, site, directory, display, deadline):
         box["calls"].append((config, site, directory))
         if isinstance(box["result"], BaseException):
             raise box["result"]
@@ -71,17 +71,20 @@ def test_a_run_saves_the_resolved_settings_first(run, settings_file, ending, tmp
 
 
 @pytest.mark.parametrize(
-    ("state", "reason", "status"),
+    ("state", "by", "status"),
     [
         ("converged", "", 0),
         ("budget_spent", "", 0),
-        ("paused", "interrupted by SIGTERM", 0),
-        ("paused", "labelling is paused", 1),
-        ("failed", "nothing left to do", 1),
+        ("paused", "SIGTERM", 0),
+        ("paused", "SIGINT", 0),
+        ("paused", "SIGUSR1", 75),
+        ("paused", "SIGUSR2", 75),
+        ("paused", "", 1),
+        ("failed", "", 1),
     ],
 )
-def test_the_exit_status_tells_how_it_ended(run, settings_file, ending, state, reason, status):
-    ending["result"] = Ending(state, reason)
+def test_the_exit_status_tells_how_it_ended(run, settings_file, ending, state, by, status):
+    ending["result"] = Ending(state, "why", by)
     assert run("--campaign", settings_file)[0] == status
 
 

@@ -68,6 +68,8 @@ class Labelling:
         """Send waiting candidates to idle workers, no more than the budget has ``room`` for."""
         limit = _TASKS_PER_WORKER * self._driver.pool.roles["labelling"]
         while self._waiting and self._n_tasks < limit and not self._driver.is_paused("labelling"):
+            if not self._driver.has_time_for(label_candidates):
+                return
             left = len(self._waiting) if room is None else room - len(self._in_flight)
             if left <= 0:
                 return

@@ -1,0 +1,57 @@
+"""What a launch says of its site, and what a site with a scheduler asks of a launch."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from site_configs.config import SiteConfig
+from site_configs.load import SiteError, load_site, site_names
+from site_configs.local import LocalSite
+from site_configs.walltime import clock
+
+
+def site_text(site: SiteConfig) -> str:
+    """Return a site in one line: its workers, and for how long it has which nodes."""
+    workers = ", ".join(f"{part.workers} {name}" for name, part in site.executors.items())
+    if isinstance(site, LocalSite):
+        return f"workers: {workers}"
+    nodes = f"{site.nodes} {'node' if site.nodes == 1 else 'nodes'}"
+    what = f"one job of {nodes}" if site.mode == "job" else f"blocks of up to {nodes}"
+    return f"{what} for {clock(site.walltime)}, workers: {workers}"
+
+
+def check_site(site: SiteConfig, name: str, directory: Path) -> None:
+    """Refuse what would fail only later, in the queue or in the job.
+
+    Raises
+    ------
+    SiteError
+        If an account is missing, or the directory's name cannot stand in a batch script.
+    """
+    if isinstance(site, LocalSite):
+        return
+    if site.needs_account and site.account is None:
+        raise SiteError(f"{name}: account: missing; say what to charge with --set site.account=NAME")
+    path = str(directory.absolute())
+    if shlex.quote(path) != path or "%" in path:
+        raise SiteError(
+            f"{path}: expected letters, digits and any of _ - + = : . , @ / for a site with a scheduler"
+        )
+
+
+def sites_text() -> str:
+    """Return the known sites, one line each."""
+    rows = []
+    for name in site_names():
+        site = load_site(name)
+        if isinstance(site, LocalSite):
+            rows.append((name, "this machine, without a scheduler"))
+            continue
+        node = f"{site.node.cores} cores" + (f", {site.node.gpus} GPUs" if site.node.gpus else "") + " a node"
+        account = "; needs site.account" if site.needs_account else ""
+        rows.append(
+            (name, f"{site.kind}, {site.launcher}, {node}; {site.nodes} × {clock(site.walltime)}{account}")
+        )
+    rows.append(("FILE", "a YAML file of your own; begin with a copy of one in site_configs/"))
+    return "\n".join(f"  {name:<11} {text}" for name, text in rows)
