@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,11 +23,13 @@ COARSEST_ANG = 1e-3
 """Positions so far from the origin that numbers there have gaps wider than this are refused, Å."""
 FARTHEST_ANG = 1e7
 """So are those farther than this, where counting cells would overflow, Å."""
+THINNEST_ANG = 0.05
+"""A cell thinner than this between two of its faces has more images of an atom than can be counted, Å."""
 
 
 @dataclass(frozen=True)
 class _FrameList:
-    """The pairs of one frame, its atoms counted from 0, and the positions they were found at."""
+    """The pairs of one frame, its atoms counted from 0, and the positions they were found at; on the host."""
 
     centre: Integers
     neighbour: Integers
@@ -46,6 +50,22 @@ class _BatchLists:
     offset_ang: Tensor
 
 
+class Excursion:
+    """How far atoms have been from where their lists were made; gathered on the device."""
+
+    def __init__(self, limit_ang: float) -> None:
+        self._limit_ang = limit_ang
+        self._farthest: Tensor | None = None
+
+    def add(self, moved: Tensor) -> None:
+        """Take notice of squared distances, shape (n_atoms,), Å²."""
+        self._farthest = moved if self._farthest is None else torch.maximum(self._farthest, moved)
+
+    def too_far(self) -> bool:
+        """Read from the device whether an atom has ever been farther than half the skin."""
+        return self._farthest is not None and not bool((self._farthest <= self._limit_ang**2).all())
+
+
 class NeighbourList:
     """Pairs of atoms nearer than a cutoff, all images counted, each pair from both ends.
 
@@ -57,6 +77,8 @@ class NeighbourList:
     ----------
     cutoff_ang, skin_ang
         As given, Å.
+    limit_ang
+        How far atoms may move before a list has to be made anew, Å.
     n_frames_rebuilt
         How many lists of single frames were made so far.
     """
@@ -66,9 +88,11 @@ class NeighbourList:
             raise ValueError(f"cutoff {cutoff_ang:g} Å with skin {skin_ang:g} Å; expected > 0 and >= 0")
         self.cutoff_ang = cutoff_ang
         self.skin_ang = skin_ang
+        self.limit_ang = 0.5 * skin_ang
         self.n_frames_rebuilt = 0
         self._search = NeighborList(cutoff=cutoff_ang + skin_ang, full_list=True, sorted=True)
         self._lists: _BatchLists | None = None
+        self._excursion: Excursion | None = None
 
     def graph(self, batch: Batch) -> PairGraph:
         """Return the pairs of ``batch``; some may be farther than the cutoff by up to twice the skin.
@@ -77,7 +101,7 @@ class NeighbourList:
         ------
         ValueError
             If a position or cell is not finite, a position is so far from the origin that it is not exact
-            (see `COARSEST_ANG`), or a periodic cell is singular.
+            (see `COARSEST_ANG`), or a periodic cell is singular or very thin.
         """
         lists = self._current(batch)
         vector = batch.positions.index_select(0, lists.neighbour)
@@ -92,12 +116,39 @@ class NeighbourList:
             n_frames=batch.n_frames,
         )
 
-    def _current(self, batch: Batch) -> _BatchLists:
+    def renew(self, batch: Batch, ahead_ang: Tensor | None = None) -> None:
+        """Make those lists anew that do not hold any more, or will not when atoms go ``ahead_ang`` farther.
+
+        Parameters
+        ----------
+        batch
+            Frames as they are now.
+        ahead_ang
+            How far each atom is about to move, shape (n_atoms,), Å.
+        """
+        self._current(batch, ahead_ang)
+
+    @contextmanager
+    def unchecked(self) -> Iterator[Excursion]:
+        """Within, `graph` takes the lists as they are and reads nothing back from the device.
+
+        There must be lists, and nothing but positions may change. What is yielded tells afterwards whether
+        the lists held all the time; if not, what was computed within is to be thrown away.
+        """
+        self._excursion = Excursion(self.limit_ang)
+        try:
+            yield self._excursion
+        finally:
+            self._excursion = None
+
+    def _current(self, batch: Batch, ahead_ang: Tensor | None = None) -> _BatchLists:
         lists = self._lists
         if lists is None or not _comparable(lists.batch, batch):
             lists = self._rebuilt(batch, (), np.ones(batch.n_frames, dtype=bool))
+        elif self._excursion is not None:
+            self._excursion.add(_squared_moves(batch.positions, lists.batch.positions))
         else:
-            stale = _stale(lists, batch, 0.5 * self.skin_ang)
+            stale = _stale(lists, batch, self.limit_ang, ahead_ang)
             if stale.any():
                 lists = self._rebuilt(batch, lists.frames, stale)
         self._lists = lists
@@ -114,7 +165,7 @@ class NeighbourList:
         return _joined(frames, batch)
 
     def _frame_list(self, index: int, places: Tensor, cell: Floats, pbc: Booleans) -> _FrameList:
-        positions = places.double().cpu().numpy()
+        positions = places.double().numpy()
         _check_positions(index, positions, places.dtype)
         _check_cell(index, cell, pbc)
         box = np.where(pbc[:, None], cell, 0.0)
@@ -130,9 +181,9 @@ class NeighbourList:
 
 
 def _by_frame(batch: Batch) -> tuple[Tensor, ...]:
-    """Return the positions of each frame."""
+    """Return the positions of each frame, on the host."""
     last = torch.cumsum(batch.n_atoms_per_frame, 0)[:-1].cpu()
-    return batch.positions.detach().tensor_split(last)
+    return batch.positions.detach().cpu().tensor_split(last)
 
 
 def _comparable(old: Batch, new: Batch) -> bool:
@@ -141,15 +192,22 @@ def _comparable(old: Batch, new: Batch) -> bool:
     return old.n_frames == new.n_frames and a.dtype == b.dtype and a.device == b.device
 
 
-def _stale(lists: _BatchLists, batch: Batch, limit_ang: float) -> Booleans:
+def _squared_moves(positions: Tensor, reference: Tensor) -> Tensor:
+    moved: Tensor = (positions - reference).square().sum(1)
+    return moved
+
+
+def _stale(lists: _BatchLists, batch: Batch, limit_ang: float, ahead_ang: Tensor | None) -> Booleans:
     """Say which frames need a new list."""
     old, reference = lists.batch, lists.batch.positions
     changed = old.n_atoms_per_frame != batch.n_atoms_per_frame
     if bool(changed.any()):
         both = zip((frame.positions for frame in lists.frames), _by_frame(batch), strict=True)
         reference = torch.cat([was if was.shape == now.shape else now for was, now in both])
+        reference = reference.to(batch.positions.device)
     changed = changed | (old.cells != batch.cells).flatten(1).any(1) | (old.pbc != batch.pbc).any(1)
-    moved = ~((batch.positions - reference).square().sum(1) <= limit_ang**2)
+    limit = limit_ang**2 if ahead_ang is None else (limit_ang - ahead_ang).clamp(min=0.0).square()
+    moved = ~(_squared_moves(batch.positions, reference) <= limit)
     n_moved = torch.zeros_like(batch.n_atoms_per_frame).index_add_(0, batch.frame_index, moved.long())
     result: Booleans = (changed | (n_moved > 0)).cpu().numpy()
     return result
@@ -168,7 +226,7 @@ def _joined(frames: tuple[_FrameList, ...], batch: Batch) -> _BatchLists:
     offset = np.concatenate([f.offset_ang for f in frames])
     return _BatchLists(
         frames=frames,
-        batch=_copy(batch, torch.cat([f.positions for f in frames])),
+        batch=_copy(batch, torch.cat([f.positions for f in frames]).to(like.device)),
         first_pair=tensor(np.concatenate([[0], np.cumsum(n_per_atom)])),
         centre=tensor(np.concatenate([f.centre for f in frames]) + first_atom),
         neighbour=tensor(np.concatenate([f.neighbour for f in frames]) + first_atom),
@@ -206,8 +264,14 @@ def _check_cell(index: int, cell: Floats, pbc: Booleans) -> None:
     if not np.isfinite(periodic).all():
         raise ValueError(f"frame {index}: cell {cell.tolist()}; expected finite cell vectors")
     if len(periodic):
-        widths = np.linalg.svd(periodic, compute_uv=False)
-        if widths[-1] <= 1e-6 * widths[0]:
+        stretches = np.linalg.svd(periodic, compute_uv=False)
+        if stretches[-1] <= 1e-6 * stretches[0]:
             raise ValueError(
                 f"frame {index}: periodic cell vectors {periodic.tolist()} are zero or linearly dependent"
+            )
+        thickness_ang = 1.0 / np.linalg.norm(np.linalg.pinv(periodic, rcond=1e-9), axis=0).max()
+        if thickness_ang < THINNEST_ANG:
+            raise ValueError(
+                f"frame {index}: cell {periodic.tolist()} is {thickness_ang:.2g} Å thin; "
+                f"expected at least {THINNEST_ANG:g} Å between its faces"
             )

@@ -52,6 +52,8 @@ BAD = {
     "position out of reach": (aluminium(position=3e9), r"frame \d: atom 2 is at .*wrap it into the cell"),
     "no cell": (aluminium(cell=np.zeros((3, 3))), "zero or linearly dependent"),
     "singular cell": (aluminium(cell=[[4, 0, 0], [0, 4, 0], [4, 4, 0]]), "zero or linearly dependent"),
+    "thin cell": (aluminium(cell=[4, 4, 0.01]), r"is 0\.01 Å thin; expected at least 0\.05 Å"),
+    "absurdly skewed cell": (aluminium(cell=[[4, 0, 0], [900, 4, 0], [0, 0, 4]]), r"is 0\.018 Å thin"),
     "cell that is no number": (aluminium(cell=[4, NAN, 4]), "expected finite cell vectors"),
 }
 
