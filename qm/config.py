@@ -8,6 +8,7 @@ from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
 
 from qm.eam_parameters import ParameterSet
+from qm.espresso.config import EspressoConfig
 
 _MODEL = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -80,7 +81,9 @@ class PotentialLabellerConfig(BaseModel):
     taken; a relative path counts from where the campaign is launched."""
 
 
-LabellerConfig = Annotated[EamConfig | AseConfig | PotentialLabellerConfig, Field(discriminator="kind")]
+LabellerConfig = Annotated[
+    EamConfig | AseConfig | PotentialLabellerConfig | EspressoConfig, Field(discriminator="kind")
+]
 
 
 class CheckConfig(BaseModel):

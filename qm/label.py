@@ -36,6 +36,8 @@ class Label:
         What it cost: wall time, and wall time times cores.
     host
         Where it ran.
+    repairs
+        What did not work before; empty where the first try did. Repairs never change the level of theory.
     """
 
     energy_ev: float
@@ -47,6 +49,7 @@ class Label:
     wall_s: float
     core_s: float
     host: str
+    repairs: str = ""
 
 
 @dataclass(frozen=True)

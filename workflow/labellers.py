@@ -5,6 +5,8 @@ from __future__ import annotations
 from qm.ase_calculator import AseLabeller
 from qm.config import AseConfig, LabellerConfig, PotentialLabellerConfig
 from qm.eam import EamLabeller
+from qm.espresso.config import EspressoConfig
+from qm.espresso.labeller import EspressoLabeller
 from qm.label import Labeller
 from workflow.potential_labeller import PotentialLabeller
 from workflow.settings_errors import SettingsError
@@ -22,6 +24,8 @@ def make_labeller(config: LabellerConfig) -> Labeller:
         return AseLabeller(config)
     if isinstance(config, PotentialLabellerConfig):
         return PotentialLabeller(config)
+    if isinstance(config, EspressoConfig):
+        return EspressoLabeller(config)
     return EamLabeller(config)
 
 

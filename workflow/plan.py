@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from qm.config import AseConfig, PotentialLabellerConfig
+from qm.espresso.config import EspressoConfig
+from qm.espresso.level import resolved
 from site_configs.config import SiteConfig
 from site_configs.load import load_site
 from workflow import strict_yaml
@@ -220,6 +222,11 @@ def _with_absolute_paths(config: CampaignConfig, file: Path) -> CampaignConfig:
         except (ValueError, OSError) as error:
             raise SettingsError(f"{file}: labeller.model: {error}") from error
         labeller = labeller.model_copy(update={"model": path})
+    if isinstance(labeller, EspressoConfig):
+        try:
+            labeller = resolved(labeller)
+        except ValueError as error:
+            raise SettingsError(f"{file}: labeller: {error}") from error
     return config.model_copy(update={"bootstrap": bootstrap, "labeller": labeller})
 
 

@@ -156,8 +156,8 @@ def read_refusal(path: Path) -> Refusal:
 
 
 def label_details(label: Label) -> dict[str, Any]:
-    """Return what a label says of itself beside its numbers: level of theory, program, cost, host."""
-    return {
+    """Return what a label says of itself beside its numbers: level of theory, program, cost, repairs."""
+    details = {
         "fingerprint": label.fingerprint,
         "code": label.code,
         "version": label.version,
@@ -165,6 +165,7 @@ def label_details(label: Label) -> dict[str, Any]:
         "core_s": label.core_s,
         "host": label.host,
     }
+    return details | ({"repairs": label.repairs} if label.repairs else {})
 
 
 def _write(

@@ -1,0 +1,101 @@
+"""The level of theory of labels by Quantum ESPRESSO, and settings that state all of it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from qm.espresso.config import EspressoConfig
+from qm.espresso.outputs import version
+from qm.program import program_environment, run_program
+
+CODE = "espresso"
+LEVEL_VERSION = "1"
+"""Raised when the same settings begin to give other inputs; part of the fingerprint."""
+
+_VERSION_S = 60.0
+
+
+def level_of_theory(
+    config: EspressoConfig, pseudopotentials: Mapping[str, bytes], program: str
+) -> dict[str, object]:
+    """Return all that a label depends on; not how self-consistency is reached, nor where or how fast.
+
+    Parameters
+    ----------
+    pseudopotentials
+        What their files hold, by element.
+    program
+        The program's version.
+    """
+    settings = config.model_dump(
+        mode="json",
+        include={
+            "functional",
+            "wavefunction_cutoff_ry",
+            "density_cutoff_ry",
+            "k_spacing_per_ang",
+            "k_shift",
+            "smearing",
+            "smearing_width_ry",
+            "starting_magnetization",
+            "charge_e",
+            "system",
+            "scf_threshold_ry_per_atom",
+        },
+    )
+    settings["density_cutoff_ry"] = config.density_cutoff_ry or 4.0 * config.wavefunction_cutoff_ry
+    ours = {"code": CODE, "level": LEVEL_VERSION, "version": program}
+    checksums = {element: sha256(content).hexdigest() for element, content in pseudopotentials.items()}
+    return ours | {"pseudopotentials": checksums} | settings
+
+
+def resolved(config: EspressoConfig) -> EspressoConfig:
+    """Return settings that say all: absolute paths, checksums, and the program's version.
+
+    Raises
+    ------
+    ValueError
+        If a pseudopotential is missing or has changed, or there is no program to run.
+    """
+    pseudopotentials = {s: p.resolved(s) for s, p in config.pseudopotentials.items()}
+    found = config.version or program_version(config)
+    return config.model_copy(update={"pseudopotentials": pseudopotentials, "version": found})
+
+
+def program_version(config: EspressoConfig) -> str:
+    """Return the version that pw.x says it is, started alone and without an input.
+
+    Raises
+    ------
+    ValueError
+        If there is no such program, or it does not say.
+    """
+    program = shlex.split(config.command)[0] if config.command.strip() else ""
+    environment = program_environment(1, config.environment)
+    if shutil.which(program, path=environment.get("PATH", os.defpath)) is None:
+        raise ValueError(f"command: there is no program {program!r} on this machine's PATH")
+    with TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        (directory / "empty.pwi").touch()
+        run_program(
+            [program, "-in", "empty.pwi"],
+            directory,
+            output=directory / "out",
+            errors=directory / "err",
+            timeout_s=_VERSION_S,
+            environment=environment,
+        )
+        found = version((directory / "out").read_text(errors="replace"))
+        if found is None:
+            said = (directory / "err").read_text(errors="replace").strip().splitlines()
+            raise ValueError(
+                f"command: {program} does not say its version"
+                f"{f' but {said[-1][:200]!r}' if said else ''}; give it as labeller.version"
+            )
+        return found

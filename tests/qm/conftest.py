@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from qm.espresso.gth import DEBIAN, convert
+
+
+@pytest.fixture(scope="session")
+def al_upf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a pseudopotential of aluminium; skip where there is no pw.x to read it."""
+    if shutil.which("pw.x") is None:
+        pytest.skip("no pw.x; Debian has it in the package quantum-espresso")
+    if not DEBIAN.exists():
+        pytest.skip(f"no {DEBIAN}; Debian has it in the package cp2k-data")
+    path = tmp_path_factory.mktemp("pseudopotentials") / "Al.upf"
+    path.write_text(convert(DEBIAN.read_text(), "Al"))
+    return path
