@@ -112,9 +112,9 @@ def test_without_friction_the_centre_keeps_its_motion() -> None:
 
 @pytest.fixture(scope="module")
 def thermal_groups() -> list[SlotGroup]:
-    """Return 200 small crystals at 500 K, seen every 60 fs under strong friction, once they are warm."""
+    """Return 120 small crystals at 500 K, seen every 60 fs under strong friction, once they are warm."""
     config = settings(500.0, friction_per_ps=50.0, look_every=60)
-    groups = going_on(new_group("t", 3, 200), ToyMorse(), ToyCrystals(size=1), config, 60)
+    groups = going_on(new_group("t", 3, 120), ToyMorse(), ToyCrystals(size=1), config, 60)
     return [next(groups) for _ in range(15)][3:]
 
 
@@ -133,7 +133,7 @@ def test_kinetic_energy_fluctuates_as_in_the_canonical_ensemble_with_forces_that
     energies = np.array([[kinetic_ev(t) for t in group.trajectories] for group in thermal_groups])
     n_degrees, heat = 3 * len(thermal_groups[0].trajectories[0].numbers), units.kB * 500.0
     assert energies.mean() == pytest.approx(0.5 * n_degrees * heat, rel=0.02)
-    assert energies.var() == pytest.approx(0.5 * n_degrees * heat**2, rel=0.10)
+    assert energies.var() == pytest.approx(0.5 * n_degrees * heat**2, rel=0.15)
 
 
 def test_frames_of_one_batch_feel_noise_of_their_own(thermal_groups: list[SlotGroup]) -> None:
