@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -125,8 +126,10 @@ class AniEnsemble:
     ) -> tuple[Tensor, Tensor]:
         """Return atomic energies by member, and dE/dvector: by member, or of the mean (one reverse pass)."""
         values, species = descriptors.values, batch.species
-        step = len(species) if values.is_cuda else ATOMS_AT_ONCE
-        chunks = [(values[i : i + step], species[i : i + step]) for i in range(0, len(species), step)]
+        chunks = [(values, species)]
+        if values.device.type == "cpu" and len(species) > ATOMS_AT_ONCE:
+            starts = range(0, len(species), ATOMS_AT_ONCE)
+            chunks = [(values[i : i + ATOMS_AT_ONCE], species[i : i + ATOMS_AT_ONCE]) for i in starts]
         if member_forces:
             parts = [network.energies_and_gradient(self.networks, v, s) for v, s in chunks]
         else:
@@ -140,7 +143,7 @@ class AniEnsemble:
             raise ValueError(f"positions are {batch.positions.dtype}, the ensemble is {self.dtype}")
         if batch.n_atoms == 0:
             raise ValueError("the batch has no atoms")
-        smallest, largest = torch.stack(batch.species.aminmax()).tolist()
+        smallest, largest = _smallest_and_largest(batch.species, batch.species._version)
         if smallest < 0 or largest >= len(self.elements):
             index = smallest if smallest < 0 else largest
             raise ValueError(
@@ -149,6 +152,13 @@ class AniEnsemble:
         if neighbours is not None and neighbours.cutoff_ang < self.cutoff_ang:
             reach, need = neighbours.cutoff_ang, self.cutoff_ang
             raise ValueError(f"neighbour list reaches {reach:g} Å, the ensemble needs {need:g} Å")
+
+
+@functools.lru_cache(maxsize=16)
+def _smallest_and_largest(species: Tensor, _version: int) -> tuple[int, int]:
+    """Return the range of a tensor; remembered, since a GPU has to be waited for."""
+    smallest, largest = torch.stack(species.aminmax()).tolist()
+    return int(smallest), int(largest)
 
 
 def forces_from_pairs(graph: PairGraph, pair_gradients: Tensor) -> Tensor:
@@ -169,7 +179,8 @@ def stress_from_pairs(graph: PairGraph, pair_gradient: Tensor, batch: Batch) -> 
     outer = (graph.vector[:, :, None] * pair_gradient[:, None, :]).flatten(1)
     atomic = outer.new_zeros(graph.n_atoms, 9).index_add_(0, graph.centre, outer)
     virial = _frame_sums(atomic.double(), batch).reshape(-1, 3, 3).to(outer.dtype)
-    volume = torch.linalg.det(batch.cells).abs()
+    a, b, c = batch.cells.unbind(dim=1)
+    volume = (torch.linalg.cross(a, b) * c).sum(dim=1).abs()
     scale = torch.where(batch.pbc.all(dim=1), 1.0 / volume, torch.zeros_like(volume))
     return 0.5 * (virial + virial.mT) * scale[:, None, None]
 

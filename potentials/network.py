@@ -6,6 +6,7 @@ Where an argument may differ between members it has a leading dimension n_member
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -210,9 +211,15 @@ def _by_element(
     return torch.cat(parts, dim=1).index_select(1, _restoring(members_of))
 
 
-def _members_of(networks: MemberNetworks, species: Tensor) -> list[Tensor]:
-    return [torch.nonzero(species == element)[:, 0] for element in range(networks.n_elements)]
+def _members_of(networks: MemberNetworks, species: Tensor) -> tuple[Tensor, ...]:
+    return _atoms_of_elements(species, species._version, networks.n_elements)
 
 
-def _restoring(members_of: list[Tensor]) -> Tensor:
+@functools.lru_cache(maxsize=16)
+def _atoms_of_elements(species: Tensor, _version: int, n_elements: int) -> tuple[Tensor, ...]:
+    """Return the places of each element's atoms; remembered, since a GPU has to be waited for."""
+    return tuple(torch.nonzero(species == element)[:, 0] for element in range(n_elements))
+
+
+def _restoring(members_of: tuple[Tensor, ...]) -> Tensor:
     return torch.argsort(torch.cat(members_of))

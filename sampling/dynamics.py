@@ -123,13 +123,14 @@ def langevin_step(
     noise = torch.randn(before.shape, generator=generator, dtype=before.dtype, device=before.device)
     after = decay * before + torch.sqrt(thermal / motion.masses) * noise
     fastest = torch.maximum(motion.fastest, after.abs().amax(dim=1))
-    before, after = _held_back(before, dt), _held_back(after, dt)
+    before, after = held_back(before, dt), held_back(after, dt)
     batch = replace(motion.batch, positions=motion.batch.positions + (0.5 * dt) * (before + after))
     forces = forces_at(batch)
     return replace(motion, batch=batch, velocities=after + kick * forces, forces=forces, fastest=fastest)
 
 
-def _held_back(velocities: Tensor, timestep_fs: float) -> Tensor:
+def held_back(velocities: Tensor, timestep_fs: float) -> Tensor:
+    """Return the velocities that atoms really move with: finite, and at most `MAX_STEP_ANG` per step."""
     limit = MAX_STEP_ANG / timestep_fs
     held: Tensor = velocities.nan_to_num(nan=0.0).clamp(-limit, limit)
     return held

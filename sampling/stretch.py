@@ -15,6 +15,7 @@ from potentials.neighbours import NeighbourList
 from potentials.protocol import Potential, Prediction
 from sampling.config import SamplingConfig
 from sampling.dynamics import Motion, langevin_step
+from sampling.gliding import make_steps
 from sampling.moving import motion_of, thermostat_for
 from sampling.trajectory import Trajectory
 
@@ -81,8 +82,10 @@ def move(
     def mean_forces(batch: Batch) -> Tensor:
         return potential.evaluate(batch, neighbours=standing.neighbours).forces
 
+    def take(motion: Motion, step: int) -> Motion:
+        return langevin_step(motion, thermostat, step, mean_forces, noise)
+
     motion = replace(motion, fastest=torch.zeros_like(motion.fastest))
-    for step in range(n_steps):
-        forces_at = mean_forces if step < n_steps - 1 else members
-        motion = langevin_step(motion, thermostat, step, forces_at, noise)
+    motion = make_steps(motion, range(n_steps - 1), take, standing.neighbours, dynamics.timestep_fs, noise)
+    motion = langevin_step(motion, thermostat, n_steps - 1, members, noise)
     return Standing(motion, members.neighbours, members.prediction)
