@@ -80,17 +80,17 @@ class Fcc:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_published_ani_al_drifts_by_less_than_a_hundredth_of_a_mev_per_atom_and_ps(
     ani_al: AniEnsemble,
 ) -> None:
     """5 ps at 300 K and 1 fs in float32: on its lattice half the first heat becomes potential energy."""
-    potential, builder = ani_al.to(dtype=torch.float32), Fcc(4.0543, size=3)
+    potential, builder = ani_al.to(dtype=torch.float32), Fcc(4.0543, size=2)
     config = settings(700.0, friction_per_ps=0.0, look_every=50)
     groups = going_on(new_group("nve", 1, 1), potential, builder, config, 50)
     trajectories = [next(groups).trajectories[0] for _ in range(100)]
     n_atoms = len(trajectories[0].numbers)
-    assert n_atoms == 72
+    assert n_atoms == 32
     times_ps = np.array([t.time_fs for t in trajectories]) / 1000
     assert times_ps[-1] == pytest.approx(5.0)
     energies = np.array([total_ev(t, potential) for t in trajectories]) / n_atoms
