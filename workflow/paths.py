@@ -80,6 +80,11 @@ class CampaignPaths:
         return self.directory / "logs"
 
     @property
+    def failed_labels(self) -> Path:
+        """What the newest failed labels have left, an archive each."""
+        return self.logs / "failed-labels"
+
+    @property
     def scratch(self) -> Path:
         """Working directories of label codes."""
         return self.directory / "scratch"

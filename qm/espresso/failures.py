@@ -7,6 +7,7 @@ import shutil
 import signal
 from pathlib import Path
 
+from qm.espresso.outputs import DONE
 from qm.label import FailureReason
 from qm.program import ProgramEnd
 
@@ -36,7 +37,7 @@ _BY_ROUTINE: tuple[tuple[str, FailureReason], ...] = (
     (r"overlap!|^check_atoms", "unphysical"),
     (r"cholesky|not positive definite|eigenvectors failed|bands are not converged|^c_bands", "not_converged"),
     (r"[Cc]annot bracket Ef|charge is wrong|^efermig", "not_converged"),
-    (r"allocat|memory", "out_of_memory"),
+    (r"allocat|enough memory", "out_of_memory"),
     (r"^(davcio|diropn|buiol|write_rhog|save_buffer)|error (writing|while writing)", "killed"),
 )
 """Routine and message of pw.x's own errors; all others are mistakes in the input."""
@@ -64,7 +65,7 @@ def failure_reason(end: ProgramEnd, output: str, errors: str, directory: Path) -
     said = _ERROR.search(output) or _ERROR.search(text)
     if said is not None:
         return _by_routine(said[1], said[3].strip())
-    if end.status == 0:
+    if end.status == 0 and DONE in output:
         return None
     return _by_status(end, errors, directory)
 
@@ -82,5 +83,7 @@ def _by_status(end: ProgramEnd, errors: str, directory: Path) -> Found:
         return "killed", "the scratch directory is full"
     if end.signal is not None:
         return "killed", f"it was ended by signal {end.signal}"
+    if end.status == 0:  # Fortran programs may go on to their end although they could write nothing
+        return "bad_output", "the output ends before the calculation did"
     lines = [line.strip() for line in errors.splitlines() if re.search(r"[A-Za-z]{3}", line)]
     return "bad_output", f"exit status {end.status}{f': {lines[-1][:200]}' if lines else ''}"

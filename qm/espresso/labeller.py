@@ -20,6 +20,7 @@ from qm.espresso.outputs import (
     OtherFunctionalError,
     OutputError,
     Results,
+    UnphysicalError,
     read_results,
     version,
 )
@@ -137,6 +138,8 @@ class EspressoLabeller:
             return _Tried(way, "not_converged", str(error))
         except OtherFunctionalError as error:
             return _Tried(way, "bad_input", str(error))
+        except UnphysicalError as error:
+            return _Tried(way, "unphysical", str(error))
         except OutputError as error:
             return _Tried(way, "bad_output", str(error))
         if version(text) != self._version:

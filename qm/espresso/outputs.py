@@ -19,7 +19,9 @@ _FUNCTIONAL = re.compile(r"Exchange-correlation\s*=\s*(.*?)\s*(?:\(|$)", re.MULT
 _STEPS = re.compile(r"convergence has been achieved in\s+(\d+) iterations")
 _ACCURACY = re.compile(r"estimated scf accuracy\s*<\s*(\S+) Ry")
 _CORRECTION = re.compile(r"Total SCF correction =\s*(\S+)")
-_DONE = "JOB DONE."
+_STARS = "*****"
+DONE = "JOB DONE."
+"""What pw.x prints at its end."""
 
 _SAME_FUNCTIONAL = {
     "SLAPWPBXPBC": "PBE",
@@ -35,6 +37,10 @@ _SAME_FUNCTIONAL = {
 
 class OutputError(ValueError):
     """The output cannot be read, or ends too early."""
+
+
+class UnphysicalError(ValueError):
+    """The results are too large to be printed: atoms lie on each other."""
 
 
 class NotConvergedError(ValueError):
@@ -76,10 +82,10 @@ def read_results(text: str, n_atoms: int, *, functional: str, threshold_ry: floa
 
     Raises
     ------
-    OutputError, NotConvergedError, OtherFunctionalError
+    OutputError, UnphysicalError, NotConvergedError, OtherFunctionalError
         If there is no label in it.
     """
-    if _DONE not in text:
+    if DONE not in text:
         raise OutputError("the output ends before the calculation did")
     _check_functional(text, functional)
     steps = _check_converged(text, n_atoms, threshold_ry)
@@ -88,6 +94,8 @@ def read_results(text: str, n_atoms: int, *, functional: str, threshold_ry: floa
         found = frame.calc.results
         energy, forces, stress = float(found["energy"]), np.asarray(found["forces"]), found["stress"]
     except Exception as error:  # a foreign reader on a text that may hold anything
+        if _STARS in text:
+            raise UnphysicalError("forces or stress are too large to be printed") from error
         raise OutputError(
             f"energy, forces or stress cannot be read ({type(error).__name__}: {error})"
         ) from error

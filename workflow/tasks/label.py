@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from qm.checks import check_label
 from qm.label import Label, LabelFailure, Labeller
 from workflow.config import CampaignConfig
+from workflow.evidence import keep_evidence
 from workflow.files import DamagedFileError
 from workflow.paths import CampaignPaths
 from workflow.spool import (
@@ -66,6 +67,8 @@ def _label_one(
         return candidate
     with TemporaryDirectory(prefix=f"{id_}-", dir=paths.scratch, ignore_cleanup_errors=True) as scratch:
         result = source.label(candidate.frame, Path(scratch))
+        if isinstance(result, LabelFailure) and result.evidence is not None:
+            keep_evidence(Path(scratch), paths.failed_labels, id_)
     if isinstance(result, LabelFailure):
         return _refuse(paths, candidate, result, None, last_attempt)
     failure = check_label(candidate.frame, result, config.checks, source.fingerprint)
