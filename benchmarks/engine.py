@@ -63,14 +63,14 @@ def _run(options: argparse.Namespace, scratch: Path) -> int:
     head = header(options.device, what)
     for name, value in head.items():
         print(f"{name:9} {value}")
-    bench = Bench(options.device, options.quick, weights, scratch, options.peers)
+    bench = Bench(options.device, options.quick, weights, scratch, options.peers, options.atoms)
     for name in options.only:
         start = time.perf_counter()
         if name == "accuracy":
             accuracy(bench, options.write_reference)
         else:
             PARTS[name](bench)
-        print(f"  ({name}: {time.perf_counter() - start:.0f} s)", flush=True)
+        print(f"({name}: {time.perf_counter() - start:.0f} s)", flush=True)
     if options.json:
         write_json(options.json, {**head, "load at the end": f"{os.getloadavg()[0]:.1f}"}, bench.tables)
     return 0
@@ -87,6 +87,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"NeuroChem's files, such as the published ANI-Al; default ${WEIGHTS}, else random weights",
     )
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
+    parser.add_argument("--atoms", nargs="+", type=int, help="sizes for the part steps")
     parser.add_argument("--json", type=Path, help="write all tables to this file")
     parser.add_argument(
         "--peers", type=Path, default=DEFAULT_DIRECTORY, help="where the rivals' environment is made"
@@ -95,6 +96,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--write-reference", type=Path, help="with the part accuracy: write TorchANI's results to this .npz"
     )
     options = parser.parse_args(arguments)
+    options.atoms = options.atoms or ((32, 108) if options.quick else (32, 108, 500, 1000, 4000))
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: this torch sees no CUDA device")
     return options

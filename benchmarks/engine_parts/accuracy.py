@@ -16,6 +16,7 @@ from benchmarks.engine_parts.dynamics import melt
 from benchmarks.engine_parts.frames import disordered
 from benchmarks.peers.client import Peer
 from potentials.batch import Batch
+from potentials.import_neurochem import read_neurochem
 
 
 def test_frames(bench: Bench) -> dict[str, Atoms]:
@@ -48,7 +49,9 @@ def accuracy(bench: Bench, reference: Path | None = None) -> None:
             energy, forces = _theirs(bench, peer, frame)
             row = [name, len(frame)]
             for dtype, kernel in ((torch.float64, "auto"), (torch.float64, "torch"), (torch.float32, "auto")):
-                ensemble = replace(bench.ensemble.to(dtype=dtype), kernel=kernel)
+                ensemble = replace(
+                    read_neurochem(bench.weights, dtype).to(device=bench.device), kernel=kernel
+                )
                 batch = Batch.from_frames([frame], ["Al"], dtype=dtype, device=bench.device)
                 ours = ensemble.evaluate(batch)
                 off = ours.forces.double().cpu().numpy() / Hartree - forces

@@ -45,6 +45,8 @@ class Bench:
         A directory for arrays on their way to rivals.
     peers
         Where the rivals' environment is, or is made.
+    atoms
+        Sizes of the crystals of which a step is compared.
     """
 
     device: str
@@ -52,7 +54,8 @@ class Bench:
     weights: Path
     scratch: Path
     peers: Path
-    tables: list[dict[str, Any]] = field(default_factory=list)
+    atoms: Sequence[int] = (32, 108)
+    tables: list[dict[str, Any]] = field(default_factory=list, init=False)
 
     @cached_property
     def ensemble(self) -> AniEnsemble:
@@ -86,23 +89,17 @@ class Bench:
 
     def take_turns(self, turns: dict[str, Turn]) -> dict[str, Timing]:
         """Measure."""
-        return take_turns(turns, self.seconds, least_rounds=2 if self.quick else 4)
+        return take_turns(turns, self.seconds, least_rounds=2 if self.quick else 3)
 
-    def peer(self, name: str) -> Peer:
+    def peer(self, name: str, *, keep_memory: bool = False) -> Peer:
         """Start a rival: ``torchani`` or ``hippynn``."""
-        return Peer(peer_python(self.peers), f"benchmarks.peers.{name}_peer")
+        return Peer(peer_python(self.peers), f"benchmarks.peers.{name}_peer", keep_memory=keep_memory)
 
-    def torchani(self, members: int, *, dtype: str = "float32", fused: bool = False) -> Peer:
-        """Start TorchANI with these weights."""
-        peer = self.peer("torchani")
-        self.load_torchani(peer, members, dtype=dtype, fused=fused)
+    def torchani(self, members: int, *, dtype: str = "float32", keep_memory: bool = False) -> Peer:
+        """Start TorchANI with the first members of these weights."""
+        peer = self.peer("torchani", keep_memory=keep_memory)
+        peer.ask("load", directory=self.weights, device=self.device, dtype=dtype, members=members)
         return peer
-
-    def load_torchani(self, peer: Peer, members: int, *, dtype: str = "float32", fused: bool = False) -> None:
-        """Let TorchANI read the first members."""
-        peer.ask(
-            "load", directory=self.weights, device=self.device, dtype=dtype, members=members, fused=fused
-        )
 
     def arrays(self, frames: Sequence[Atoms], **more: np.ndarray) -> Path:
         """Write frames for a rival, the smaller ones padded, and return the file."""
@@ -123,18 +120,15 @@ class Bench:
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], note: str = ""
     ) -> None:
-        """Print a table and keep it."""
+        """Print a table, in Markdown, and keep it."""
         cells = [[_text(value) for value in row] for row in rows]
-        widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-        print(f"\n{title}")
-        for line in (columns, *cells):
-            first, *others = (text.rjust(width) for text, width in zip(line, widths, strict=True))
-            print(
-                "  " + "  ".join([line[0].ljust(widths[0]) if isinstance(line[0], str) else first, *others])
-            )
-        if note:
-            print(f"  {note}")
-        print(end="", flush=True)
+        widths = [max(3, *map(len, column)) for column in zip(columns, *cells, strict=True)]
+        rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+        print(f"\n{title}\n")
+        for first, *others in (columns, rule, *cells):
+            padded = (text.rjust(width) for text, width in zip(others, widths[1:], strict=True))
+            print("| " + " | ".join([first.ljust(widths[0]), *padded]) + " |")
+        print(f"\n{note}" if note else "", flush=True)
         self.tables.append({"title": title, "columns": list(columns), "rows": rows, "note": note})
 
 

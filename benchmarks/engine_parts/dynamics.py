@@ -92,6 +92,7 @@ def ase_loop(bench: Bench, frame: Atoms) -> Langevin:
         TIMESTEP_FS * units.fs,
         temperature_K=TEMPERATURE_K,
         friction=FRICTION_PER_PS / (1000 * units.fs),
+        fixcm=False,
         rng=rng,
     )
 

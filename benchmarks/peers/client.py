@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from benchmarks.engine_parts.timing import Turn
+if TYPE_CHECKING:
+    from benchmarks.engine_parts.timing import Turn
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,16 +22,23 @@ class PeerError(RuntimeError):
     """A rival could not do what it was asked."""
 
 
-class Peer:
-    """A rival's process, one thread."""
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
+"""Tells glibc not to give large arrays back to the system: using them anew then costs no page faults."""
 
-    def __init__(self, python: Path, module: str) -> None:
-        settings = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "TORCHANI_NO_WARN_EXTENSIONS": "1"}
+
+class Peer:
+    """A rival's process, one thread, as it is or with `KEEP_MEMORY`."""
+
+    def __init__(self, python: Path, module: str, *, keep_memory: bool = False) -> None:
+        settings = dict(KEEP_MEMORY) if keep_memory else {}
+        settings |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "TORCHANI_NO_WARN_EXTENSIONS": "1"}
         self.name = module.rpartition(".")[2]
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  (lives as long as the process)
         self._process = subprocess.Popen(
             [python, "-W", "ignore", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._log,
             text=True,
             cwd=ROOT,
             env={**os.environ, **settings},
@@ -44,6 +53,7 @@ class Peer:
         self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
+        self._log.close()
 
     def ask(self, request: str, **arguments: Any) -> Any:
         """Have one request done and return the answer.
@@ -57,7 +67,10 @@ class Peer:
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
-            raise PeerError(f"{self.name} ended with status {self._process.wait()} at {request}")
+            status = self._process.wait()
+            self._log.seek(0)
+            last = self._log.read().strip().rpartition("\n")[2]
+            raise PeerError(f"{self.name} ended with status {status} at {request}: {last}")
         answer = json.loads(line)
         if "error" in answer:
             raise PeerError(f"{self.name}: {request}: {answer['error']}")

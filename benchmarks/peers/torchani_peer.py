@@ -28,25 +28,29 @@ FORCE_WEIGHT = 0.1
 class TorchAni:
     """What the benchmark asks TorchANI to do."""
 
-    def load(self, directory: str, device: str, dtype: str, members: int, fused: bool = False) -> str:
+    def load(self, directory: str, device: str, dtype: str, members: int) -> str:
         """Read the weights; return how descriptors are computed."""
-        path = Path(directory)
         torch.set_num_threads(1)
         self.device, self.dtype = device, getattr(torch, dtype)
-        torch.set_default_dtype(self.dtype)  # else shifts and energies of lone atoms are rounded to float32
-        strategy = "auto" if device == "cuda" else "pyaev"
-        aev, symbols = load_aev_computer_and_symbols(
-            next(path.glob("*.params")), strategy=strategy, neighborlist="cell_list"
-        )
-        networks = load_ensemble(symbols, path / "train", members)
-        model = ANI(symbols, aev, networks, load_sae(path / "sae_linfit.dat"), periodic_table_index=False)
-        if fused:
-            if device == "cpu":
-                torch.cuda.nvtx.range_push = torch.cuda.nvtx.range_pop = lambda *_: None
-            model = model.to_infer_model()
-        self.model = model.to(device=device, dtype=self.dtype)
+        torch.set_default_dtype(self.dtype)  # else energies of lone atoms are rounded to float32
+        if device == "cpu":
+            torch.cuda.nvtx.range_push = torch.cuda.nvtx.range_pop = lambda *_: None
+        self.model = self._read(Path(directory), members)
+        self.fused = self._read(Path(directory), members).to_infer_model()
         self.parameters = [p.requires_grad_(False) for p in self.model.nnp.neural_networks.parameters()]
         return str(self.model.aev_computer.strategy)
+
+    def _read(self, directory: Path, members: int) -> ANI:
+        strategy = "auto" if self.device == "cuda" else "pyaev"
+        aev, symbols = load_aev_computer_and_symbols(
+            next(directory.glob("*.params")), strategy=strategy, neighborlist="cell_list"
+        )
+        networks, shifts = (
+            load_ensemble(symbols, directory / "train", members),
+            load_sae(directory / "sae_linfit.dat"),
+        )
+        model = ANI(symbols, aev, networks, shifts, periodic_table_index=False)
+        return model.to(device=self.device, dtype=self.dtype)
 
     def frames(self, path: str) -> None:
         """Take frames: positions (n, most atoms, 3), cells (n, 3, 3), the true numbers of atoms."""
@@ -72,20 +76,25 @@ class TorchAni:
         pairs = torch.from_numpy(np.concatenate(pairs, axis=1)).to(self.device)
         return pairs, self._tensor(np.concatenate(shifts))
 
-    def _energies(self, lists: tuple[Tensor, Tensor] | None, by_member: bool) -> tuple[Tensor, Tensor]:
+    def _energies(
+        self, lists: tuple[Tensor, Tensor] | None, by_member: bool = False, fused: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        model = self.fused if fused else self.model
         places = self.positions.detach().requires_grad_()
         if lists is not None:
-            result = self.model.compute_from_external_neighbors(
+            result = model.compute_from_external_neighbors(
                 self.species, places, *lists, ensemble_values=by_member
             )
             return result.energies, places
         pbc = torch.ones(3, dtype=torch.bool, device=self.device)
         cell = self._tensor(self.cells[0])
-        return self.model((self.species, places), cell, pbc, ensemble_values=by_member).energies, places
+        return model((self.species, places), cell, pbc, ensemble_values=by_member).energies, places
 
-    def evaluate(self, lists: tuple[Tensor, Tensor] | None, member_forces: bool) -> tuple[Tensor, Tensor]:
+    def evaluate(
+        self, lists: tuple[Tensor, Tensor] | None, *, member_forces: bool = False, fused: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Return energies and forces, hartree and Å: of the mean, or of every member."""
-        energies, coordinates = self._energies(lists, member_forces)
+        energies, coordinates = self._energies(lists, member_forces, fused)
         if not member_forces:
             return energies, -torch.autograd.grad(energies.sum(), coordinates)[0]
         forces = [
@@ -93,12 +102,13 @@ class TorchAni:
         ]
         return energies, torch.stack(forces)
 
-    def step(self, lists: str, member_forces: bool) -> tuple[float, float]:
+    def step(self, lists: str, member_forces: bool = False, fused: bool = False) -> tuple[float, float]:
         """Time energies and forces; lists are ``kept``, with a skin, ``rebuilt`` by vesin, or its ``own``."""
 
         def call() -> None:
             found = {"kept": lambda: self.kept, "own": lambda: None}
-            self.evaluate(found.get(lists, lambda: self._neighbours(self.search))(), member_forces)
+            these = found.get(lists, lambda: self._neighbours(self.search))()
+            self.evaluate(these, member_forces=member_forces, fused=fused)
 
         return turn_of(call, self.device)()
 
@@ -110,7 +120,7 @@ class TorchAni:
         n_atoms = self.places.shape[1]
 
         def call() -> None:
-            energies, places = self._energies(self.found, False)
+            energies, places = self._energies(self.found)
             forces = -torch.autograd.grad(energies.sum(), places, create_graph=True)[0]
             squares = (forces - forces_label).square().sum(dim=(1, 2)) / n_atoms
             loss = ((energies - energies_label) ** 2 / n_atoms + FORCE_WEIGHT * squares).mean()
@@ -124,7 +134,7 @@ class TorchAni:
 
     def results(self, path: str) -> None:
         """Write energies and forces of all frames."""
-        energies, forces = self.evaluate(self.found, False)
+        energies, forces = self.evaluate(self.found)
         np.savez(path, energies=energies.detach().cpu().numpy(), forces=forces.detach().cpu().numpy())
 
     def peak_memory_mib(self) -> float:
