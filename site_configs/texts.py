@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]*")
 _EXPRESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@+&|()\[\]*,=-]*")
-_OPTION = re.compile(r"-[A-Za-z0-9][A-Za-z0-9_.:@+=,/%&|()\[\]*-]*( [A-Za-z0-9_.:@+=,/%&|()\[\]*-]+)?")
+_OPTION = re.compile(r"--?[A-Za-z0-9][A-Za-z0-9_.:@+=,/%&|()\[\]*-]*( [A-Za-z0-9_.:@+=,/%&|()\[\]*-]+)?")
 _PATH = re.compile(r"(/|\$[A-Z_]+)[A-Za-z0-9_./$@+-]*")
 
 

@@ -195,6 +195,7 @@ class Driver:
             "task",
             role=running.role,
             kind=running.kind,
+            host=result.host,
             started=result.started,
             ended=result.ended,
             core_s=result.core_s,

@@ -147,3 +147,12 @@ def recurse() -> None:
 def append_line(path: Path, line: str) -> None:
     with path.open("a") as file:
         file.write(f"{line}\n")
+
+
+def hold_gpu(directory: Path, name: str, n_others: int) -> str:
+    """Return this worker's GPU once all others of its role have theirs: each worker takes one task."""
+    role = name.partition("-")[0]
+    (directory / f"holding-{name}").touch()
+    while len(list(directory.glob(f"holding-{role}-*"))) < n_others:
+        time.sleep(0.1)
+    return os.environ.get("CUDA_VISIBLE_DEVICES") or "none"

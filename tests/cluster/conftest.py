@@ -1,0 +1,108 @@
+"""One virtual Slurm for all tests of this directory, and campaigns on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny_campaign import events, tiny_settings
+from virtual_slurm import LONG_S, VirtualSlurm, missing
+
+SITE = {
+    "kind": "slurm",
+    "queue": "gpu",
+    "walltime": 10,
+    "notice_s": 60,
+    "nodes": 3,
+    "node": {"cores": 4, "gpus": 2},
+    "labelling": {"workers": 1},
+    "health": {"heartbeat_period_s": 1, "silence_s": 10, "start_s": 90, "idle_s": 30, "close_s": 10},
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.timeout(2 * LONG_S))
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[VirtualSlurm]:
+    """Return a running Slurm of three nodes."""
+    reason = missing()
+    if reason is not None:
+        pytest.skip(reason)
+    # Not below pytest's own directory: sockets have short names only.
+    base = Path(tempfile.mkdtemp(prefix="slurm-", dir="/var/tmp"))
+    with VirtualSlurm(base / "slurm") as cluster:
+        yield cluster
+    shutil.rmtree(base, ignore_errors=True)
+
+
+@dataclass
+class Campaign:
+    """A tiny campaign and its site."""
+
+    slurm: VirtualSlurm
+    home: Path
+    directory: Path
+
+    def command(self, *arguments: str, resume: bool = False) -> list[str]:
+        settings = ["--resume"] if resume else ["--campaign", str(self.home / "tiny.yaml")]
+        place = ["--site", str(self.home / "site.yaml"), "--directory", str(self.directory)]
+        return [sys.executable, "-m", "workflow.launch", *place, *settings, *arguments]
+
+    def launch(self, *arguments: str, resume: bool = False, status: int = 0) -> str:
+        """Run the command on the login node; return what it says."""
+        done = subprocess.run(
+            self.command(*arguments, resume=resume),
+            env={**os.environ, **self.slurm.environment},
+            capture_output=True,
+            text=True,
+            timeout=LONG_S,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout if status == 0 else done.stderr
+
+    @property
+    def jobs(self) -> list[str]:
+        jobs: list[str] = json.loads((self.directory / "jobs.json").read_text())["jobs"]
+        return jobs
+
+    def output(self, job: str) -> str:
+        path = self.directory / f"logs/job-{job}.out"
+        return path.read_text() if path.exists() else "(no output)"
+
+    def wait_until(self, happened: Callable[[], bool], limit_s: float = LONG_S) -> None:
+        end = time.monotonic() + limit_s
+        while not happened():
+            assert time.monotonic() < end, self.slurm.run("squeue") + self.output(self.jobs[0])
+            time.sleep(0.3)
+
+    def n(self, kind: str) -> int:
+        """Count the events of a kind in the ledger."""
+        return len(events(self.directory, kind))
+
+
+@pytest.fixture
+def campaign(slurm: VirtualSlurm, tmp_path: Path) -> Callable[..., Campaign]:
+    """Make a campaign with these changes of its settings, on a site with those."""
+
+    def make(site: dict[str, object] | None = None, **changes: object) -> Campaign:
+        (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tiny_settings(**changes)))
+        (tmp_path / "site.yaml").write_text(yaml.safe_dump({**SITE, **(site or {})}))
+        return Campaign(slurm, tmp_path, tmp_path / "run")
+
+    return make

@@ -1,0 +1,101 @@
+"""Campaigns as batch jobs on a real Slurm of several nodes."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from tiny_campaign import check_books, events
+from virtual_slurm import LONG_S
+
+from workflow.ledger import read_ledger
+
+ONE_NODE = {"nodes": 1, "sampling": {"gpus": 1}, "labelling": {"workers": 1}}
+
+
+def labelled(campaign):
+    """Return how often each candidate got a label."""
+    ids = [event["id"] for event in events(campaign.directory, "labelled") if event["ok"]]
+    return {id_: ids.count(id_) for id_ in ids}
+
+
+def test_a_whole_campaign_runs_in_one_job_on_all_its_nodes(campaign):
+    tiny = campaign({"nodes": 2}, stop__max_rounds=3)
+    said = tiny.launch()
+    (job,) = tiny.jobs
+    assert f"submitted job {job}" in said
+    assert f"scancel {job}" in said
+    assert tiny.slurm.wait_for_end(job, LONG_S) == "COMPLETED", tiny.output(job)
+    assert tiny.slurm.exit_code(job) == 0
+    dataset = check_books(tiny.directory)
+    assert dataset.n_labels == sum(labelled(tiny).values()) == len(labelled(tiny))
+    ran = {(event["role"], event["host"]) for event in events(tiny.directory, "task")}
+    assert {host for _, host in ran} == {"sn1", "sn2"}
+    assert {host for role, host in ran if role == "training"} == {"sn1"}
+    assert events(tiny.directory, "stopped")[-1]["state"] == "budget_spent"
+
+
+def test_a_cancelled_job_loses_nothing_and_the_next_of_the_chain_goes_on(campaign):
+    tiny = campaign(ONE_NODE, stop__max_rounds=3)
+    tiny.launch("--chain", "3")
+    first, second, third = tiny.jobs
+    tiny.wait_until(lambda: tiny.n("labelled") >= 4)
+    tiny.slurm.run("scancel", first)
+    assert tiny.slurm.wait_for_end(first, LONG_S) == "CANCELLED"
+    assert tiny.slurm.wait_for_end(second, LONG_S) == "COMPLETED", tiny.output(second)
+    assert tiny.slurm.wait_for_end(third, LONG_S) == "CANCELLED"  # there was nothing left to do
+    assert "cancelled the jobs that were to follow" in tiny.output(second)
+    check_books(tiny.directory)
+    assert set(labelled(tiny).values()) == {1}
+    assert [event["resumed"] for event in events(tiny.directory, "started")] == [False, True]
+
+
+def test_before_its_walltime_ends_a_job_saves_everything_and_the_next_goes_on(campaign):
+    short = {**ONE_NODE, "walltime": 1, "notice_s": 25}
+    tiny = campaign(short, stop__max_rounds=1000, candidates__max_in_flight=1000)
+    tiny.launch("--chain", "2")
+    for job in tiny.jobs:
+        assert tiny.slurm.wait_for_end(job, LONG_S) == "FAILED", tiny.output(
+            job
+        )  # Slurm's word for status 75
+        assert tiny.slurm.exit_code(job) == 75
+        assert "paused: the walltime is nearly over" in tiny.output(job)
+    assert [event["state"] for event in events(tiny.directory, "stopped")] == ["paused", "paused"]
+    check_books(tiny.directory)
+    assert set(labelled(tiny).values()) <= {1}
+
+
+def test_the_schedulers_warning_ends_a_job_in_time(campaign):
+    tiny = campaign(ONE_NODE, stop__max_rounds=1000)
+    tiny.launch()
+    (job,) = tiny.jobs
+    tiny.wait_until(lambda: tiny.n("trained") >= 1)
+    tiny.slurm.run("scancel", f"--signal={signal.SIGUSR1.name}", "--batch", job)
+    assert tiny.slurm.wait_for_end(job, LONG_S) == "FAILED", tiny.output(job)
+    assert tiny.slurm.exit_code(job) == 75
+    assert "interrupted by SIGUSR1" in next(iter(events(tiny.directory, "stopped")))["reason"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("site.queue=nowhere", "Slurm knows no partition 'nowhere'"),
+        ("site.queue=nowhere; touch /tmp/oops", "queue: expected a name"),
+        ("site.nodes=17", "sbatch refused"),
+        ("site.needs_account=true", "account: missing"),
+        ("site.training.gpus=3", "3 GPUs asked for, a node has 2"),
+    ],
+)
+def test_what_cannot_run_is_refused_and_not_submitted(campaign, setting, message):
+    tiny = campaign()
+    before = tiny.slurm.run("squeue", "--noheader")
+    error = tiny.launch("--set", setting, status=2)
+    assert message in error
+    assert error.count("\n") == 1
+    assert tiny.slurm.run("squeue", "--noheader") == before
+    assert not list(read_ledger(tiny.directory))
+
+
+def test_a_walltime_above_the_partitions_limit_is_refused(campaign):
+    tiny = campaign({"queue": "debug", "walltime": 31})
+    assert "walltime is 00:31:00, but partition debug ends at 00:30:00" in tiny.launch(status=2)

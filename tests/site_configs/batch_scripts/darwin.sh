@@ -1,0 +1,18 @@
+#!/bin/bash
+# smelter-al: 1 node of 32 cores and 4 GPUs for 10:00:00
+#SBATCH --job-name=smelter-al
+#SBATCH --output=/scratch/al/logs/job-%j.out
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --time=10:00:00
+#SBATCH --signal=B:USR1@300
+#SBATCH --no-kill
+#SBATCH --account=m1234
+#SBATCH --partition=shared-gpu-ampere
+#SBATCH --constraint=gpu_count:4
+#SBATCH --exclusive
+#SBATCH --comment=smelter-al
+#SBATCH --no-requeue
+
+cd '/home/me/my work' || exit
+exec /home/me/.venv/bin/python -m workflow.launch --directory /scratch/al

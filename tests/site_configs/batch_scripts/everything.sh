@@ -1,0 +1,25 @@
+#!/bin/bash
+# smelter-al: 16 nodes of 64 cores and 4 GPUs for 36:00:00
+#SBATCH --job-name=smelter-al
+#SBATCH --output=/scratch/al/logs/job-%j.out
+#SBATCH --nodes=16
+#SBATCH --ntasks-per-node=1
+#SBATCH --time=36:00:00
+#SBATCH --signal=B:USR1@900
+#SBATCH --no-kill
+#SBATCH --account=m1234_g
+#SBATCH --partition=gpu
+#SBATCH --qos=long
+#SBATCH --constraint=gpu&hbm80g
+#SBATCH --exclusive
+#SBATCH --gres=gpu:4
+#SBATCH --mem=200G
+#SBATCH --comment=smelter-al
+#SBATCH --no-requeue
+#SBATCH --licenses=scratch,cfs
+#SBATCH --mail-type END
+
+module load cudatoolkit/12.4
+export FI_PROVIDER=cxi
+cd '/home/me/my work' || exit
+exec /home/me/.venv/bin/python -m workflow.launch --directory /scratch/al

@@ -1,0 +1,13 @@
+#!/bin/bash
+# smelter-al: 1 node of 40 cores and 4 GPUs for 12:00:00
+#BSUB -J smelter-al
+#BSUB -o /scratch/al/logs/job-%J.out
+#BSUB -nnodes 1
+#BSUB -W 720
+#BSUB -wa USR1
+#BSUB -wt 5
+#BSUB -P m1234
+#BSUB -Jd smelter-al
+
+cd '/home/me/my work' || exit
+exec /home/me/.venv/bin/python -m workflow.launch --directory /scratch/al

@@ -1,0 +1,19 @@
+#!/bin/bash
+# smelter-al: 4 nodes of 64 cores and 4 GPUs for 12:00:00
+#SBATCH --job-name=smelter-al
+#SBATCH --output=/scratch/al/logs/job-%j.out
+#SBATCH --nodes=4
+#SBATCH --ntasks-per-node=1
+#SBATCH --time=12:00:00
+#SBATCH --signal=B:USR1@300
+#SBATCH --no-kill
+#SBATCH --account=m1234
+#SBATCH --qos=regular
+#SBATCH --constraint=gpu
+#SBATCH --exclusive
+#SBATCH --gpus-per-node=4
+#SBATCH --comment=smelter-al
+#SBATCH --no-requeue
+
+cd '/home/me/my work' || exit
+exec /home/me/.venv/bin/python -m workflow.launch --directory /scratch/al

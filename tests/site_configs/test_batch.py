@@ -1,0 +1,79 @@
+"""The batch script of every site, held against one on file.
+
+``python tests/site_configs/test_batch.py`` writes the files anew; look at what has changed before it is kept.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from site_configs.batch import BatchJob, batch_script
+from site_configs.load import load_site, site_names
+from site_configs.schedulers import directives
+
+SCRIPTS = Path(__file__).parent / "batch_scripts"
+SITES = [name for name in site_names() if name != "local"]
+JOB = BatchJob(
+    name="smelter-al",
+    tag="smelter-al",
+    directory=Path("/home/me/my work"),
+    logs=Path("/scratch/al/logs"),
+    command=["/home/me/.venv/bin/python", "-m", "workflow.launch", "--directory", "/scratch/al"],
+)
+FULL = {
+    "account": "m1234_g",
+    "queue": "gpu",
+    "qos": "long",
+    "constraint": "gpu&hbm80g",
+    "walltime": "1-12:00:00",
+    "nodes": 16,
+    "node": {"cores": 64, "gpus": 4, "memory_gb": 200},
+    "gpu_request": "gres",
+    "options": ["--licenses=scratch,cfs", "--mail-type END"],
+    "environment": ["module load cudatoolkit/12.4", "export FI_PROVIDER=cxi"],
+    "notice_s": 900,
+}
+
+
+def script(name: str) -> str:
+    site = load_site("slurm", FULL) if name == "everything" else load_site(name, {"account": "m1234"})
+    return batch_script(site, JOB)
+
+
+@pytest.mark.parametrize("name", [*SITES, "everything"])
+def test_the_script_is_as_on_file(name: str) -> None:
+    assert script(name) == (SCRIPTS / f"{name}.sh").read_text()
+
+
+@pytest.mark.parametrize("name", [*SITES, "everything"])
+def test_bash_understands_the_script(name: str) -> None:
+    subprocess.run(["bash", "-n"], input=script(name), text=True, check=True)
+
+
+def test_no_setting_that_is_not_a_command_reaches_the_shell() -> None:
+    lines = [line for line in script("everything").splitlines() if line and not line.startswith("#")]
+    assert lines == [
+        "module load cudatoolkit/12.4",
+        "export FI_PROVIDER=cxi",
+        "cd '/home/me/my work' || exit",
+        f"exec {shlex.join(JOB.command)}",
+    ]
+
+
+def test_blocks_of_a_pilot_ask_for_the_same_nodes_as_a_job() -> None:
+    site = load_site("slurm", FULL)
+    asked = directives(site, "standby", "smelter-7")
+    assert "#SBATCH --partition=standby" in asked
+    assert "#SBATCH --comment=smelter-7" in asked
+    assert "#SBATCH --gres=gpu:4" in asked
+    assert "#SBATCH --no-requeue" in asked  # a requeued block would be waited for, for minutes
+
+
+if __name__ == "__main__":
+    SCRIPTS.mkdir(exist_ok=True)
+    for each in [*SITES, "everything"]:
+        (SCRIPTS / f"{each}.sh").write_text(script(each))
