@@ -16,6 +16,9 @@ import triton.language as tl
 COLUMNS = 6
 """What `sort_neighbours` keeps of each pair: unit vector (3), length, angular cutoff function, its slope."""
 
+SIZES = ["n_atoms", "n_pairs"]
+"""Arguments that change too often for programs to be compiled for their divisors."""
+
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _cutoff(length: tl.tensor, CUTOFF: tl.constexpr) -> tl.tensor:
@@ -100,7 +103,7 @@ def _element_pair(p: tl.tensor, q: tl.tensor, N_ELEMENTS: tl.constexpr) -> tl.te
     return low * (2 * N_ELEMENTS - low - 1) // 2 + high
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
 def sort_neighbours(
     species: tl.tensor,
     first_pair: tl.tensor,
@@ -157,7 +160,7 @@ def sort_neighbours(
         tl.store(ends + part + 1, placed)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
 def sum_features(
     first_pair: tl.tensor,
     ends: tl.tensor,
@@ -278,7 +281,7 @@ def sum_features(
                 tl.store(result + feature + term, ANGULAR_FACTOR * tl.sum(total, 2), mask=is_term)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=SIZES)  # type: ignore[untyped-decorator]
 def pull_back(
     first_pair: tl.tensor,
     ends: tl.tensor,
