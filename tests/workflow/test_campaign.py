@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -553,14 +554,18 @@ def test_starting_data_that_cannot_be_used_is_refused(tmp_path, exported, spoil,
 # Candidates that wait are held against the newest ensemble.
 
 
-@pytest.mark.parametrize(("thresholds", "n_kept"), [({}, 5), (AGREES, 0)])
-def test_waiting_candidates_are_held_against_a_new_ensemble(tmp_path, thresholds, n_kept):
+@pytest.mark.parametrize(
+    ("thresholds", "reason", "n_kept"),
+    [({}, "energy_disagreement", 5), (AGREES, "energy_disagreement", 0), (AGREES, "completed", 5)],
+)
+def test_waiting_candidates_are_held_against_a_new_ensemble(tmp_path, thresholds, reason, n_kept):
     config = tiny_config(stop__max_rounds=1)
     run_tiny(tmp_path, config)
     paths = CampaignPaths(tmp_path)
     waiting = [f"{n:032x}" for n in range(5)]
     for id_, record in zip(waiting, Dataset.open(paths.dataset).snapshot().records(), strict=False):
-        write_candidate(paths.candidates, Candidate(id_, record.frame, record.provenance))
+        found = replace(record.provenance, reason=reason)
+        write_candidate(paths.candidates, Candidate(id_, record.frame, found))
     later = config.sampling.model_copy(
         update={
             "thresholds": type(config.sampling.thresholds)(
