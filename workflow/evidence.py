@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 
 from workflow.files import temporary_sibling
@@ -25,7 +26,7 @@ def keep_evidence(scratch: Path, directory: Path, name: str) -> Path | None:
     archive = directory / f"{name}.tar.gz"
     temporary = temporary_sibling(archive)
     try:
-        directory.mkdir(mode=0o700, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tarfile.open(temporary, "w:gz") as tar:
             for path in sorted(scratch.rglob("*")):
                 if path.is_file() and path.stat().st_size <= LARGEST_BYTES:
@@ -34,7 +35,8 @@ def keep_evidence(scratch: Path, directory: Path, name: str) -> Path | None:
         _drop_oldest(directory)
     except OSError as error:
         logger.warning("files of the failed label %s could not be kept: %s", name, error)
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         return None
     return archive
 

@@ -129,6 +129,8 @@ SAFE_TO_CHANGE: tuple[str, ...] = (
     "labelling",  # widths, attempts, timeouts
     "labeller.walltime_s",
     "labeller.start_s",
+    *(f"labeller.{name}" for name in ("command", "launcher", "ranks", "threads", "environment", "scratch")),
+    *(f"labeller.{name}" for name in ("max_memory_gib", "max_scf_steps", "mixing_beta", "max_repairs")),
     "checks",  # limits of what may enter
     "gates",
     "selector",
