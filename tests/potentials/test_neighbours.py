@@ -170,3 +170,45 @@ def test_directions_that_do_not_repeat_need_no_cell_vector() -> None:
 def test_senseless_cutoffs_are_refused(cutoff: float, skin: float) -> None:
     with pytest.raises(ValueError, match="expected > 0 and >= 0"):
         NeighbourList(cutoff, skin)
+
+
+def test_a_list_that_will_not_last_is_renewed_beforehand(frames: dict[str, Atoms]) -> None:
+    first, second = frames["cubic"], frames["slab"]
+    kept = NeighbourList(CUTOFF, skin_ang=1.0)
+    kept.graph(batch_of(first, second))
+    second.positions[0, 0] += 0.3
+    batch = batch_of(first, second)
+    ahead = torch.full((batch.n_atoms,), 0.1, dtype=torch.float64)
+    kept.renew(batch, ahead)
+    assert kept.n_frames_rebuilt == 2
+    ahead[len(first)] = 0.21
+    kept.renew(batch, ahead)
+    assert kept.n_frames_rebuilt == 3
+    ahead[:] = 0.4
+    kept.renew(batch, ahead)
+    assert kept.n_frames_rebuilt == 3
+
+
+def test_unchecked_lists_tell_afterwards_whether_they_held(frames: dict[str, Atoms]) -> None:
+    batch = batch_of(frames["cubic"], frames["slab"])
+    kept = NeighbourList(CUTOFF, skin_ang=1.0)
+    kept.graph(batch)
+
+    def at(shift: float) -> Batch:
+        positions = batch.positions.clone()
+        positions[5, 1] += shift
+        return replace(batch, positions=positions)
+
+    with kept.unchecked() as excursion:
+        assert pairs(kept.graph(at(0.49))) == pairs(NeighbourList(CUTOFF).graph(at(0.49)))
+    assert not excursion.too_far()
+    with kept.unchecked() as excursion:
+        for shift in (0.1, 0.51, 0.2):
+            kept.graph(at(shift))
+    assert excursion.too_far()
+    assert kept.n_frames_rebuilt == 2
+    with kept.unchecked() as excursion:
+        kept.graph(at(float("nan")))
+    assert excursion.too_far()
+    kept.graph(at(0.51))
+    assert kept.n_frames_rebuilt == 3
