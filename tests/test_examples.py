@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from espresso_cases import GTH_AL
 from random_ensemble import random_ensemble
 
 from potentials.storage import save
+from qm.espresso.gth import convert
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -26,10 +28,11 @@ LESS = [
     "stop.max_rounds=2",
 ]
 RUNNABLE = ["al_quickstart", "al_eam", "cual_alloy", "al_from_ani"]
-PLANNED = ["ani_al"]
+PLANNED = ["ani_al", "al_espresso_small"]
 
 
-OWN = {"al_from_ani": ["labeller.model={model}"]}
+_PW = ["labeller.pseudopotentials.Al.path={upf}", "labeller.version=6.7MaX"]
+OWN = {"al_from_ani": ["labeller.model={model}"], "ani_al": _PW, "al_espresso_small": _PW}
 """What an example needs beyond its file."""
 
 
@@ -38,6 +41,17 @@ def model(tmp_path):
     """An untrained ensemble in the place of one that a user has to fetch."""
     save(random_ensemble("Al"), tmp_path / "model")
     return tmp_path / "model"
+
+
+@pytest.fixture
+def upf(tmp_path):
+    """A pseudopotential, where a user brings a better one."""
+    (tmp_path / "Al.upf").write_text(convert(GTH_AL, "Al"))
+    return tmp_path / "Al.upf"
+
+
+def own(name, **files):
+    return [word for setting in OWN.get(name, []) for word in ("--set", setting.format(**files))]
 
 
 def launch(name, *arguments):
@@ -59,9 +73,8 @@ def test_every_example_is_tested():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_an_example_comes_to_its_end(tmp_path, model, name):
-    own = [setting.format(model=model) for setting in OWN.get(name, [])]
-    overrides = [word for setting in [*LESS, *own] for word in ("--set", setting)]
-    done = launch(name, "--directory", str(tmp_path / name), *overrides)
+    overrides = [word for setting in LESS for word in ("--set", setting)]
+    done = launch(name, "--directory", str(tmp_path / name), *overrides, *own(name, model=model))
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert "budget_spent: budget spent: 2 of 2 rounds" in done.stdout
     assert (tmp_path / name / "report.html").exists()
@@ -69,8 +82,8 @@ def test_an_example_comes_to_its_end(tmp_path, model, name):
 
 
 @pytest.mark.parametrize("name", PLANNED)
-def test_an_example_for_a_cluster_is_a_plan_that_holds(tmp_path, name):
-    done = launch(name, "--directory", str(tmp_path / name), "--dry-run")
+def test_an_example_that_takes_hours_is_a_plan_that_holds(tmp_path, upf, name):
+    done = launch(name, "--directory", str(tmp_path / name), "--dry-run", *own(name, upf=upf))
     assert (done.returncode, done.stderr) == (0, "")
     assert f"campaign {name} in" in done.stdout
     assert not (tmp_path / name).exists()
