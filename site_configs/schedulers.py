@@ -87,10 +87,13 @@ class SlurmScheduler:
         queue = self._site.queue
         if queue is None:
             return
-        found = _run(["sinfo", "--noheader", f"--partition={queue}", "--format=%l"]).split()
-        if not found:
+        rows = _run(["sinfo", "--noheader", f"--partition={queue}", "--format=%l %D"]).split()
+        if not rows:
             raise SchedulerError(f"queue: Slurm knows no partition {queue!r}; 'sinfo -s' shows those it has")
-        longest = slurm_time(found[0])
+        n_nodes = sum(int(n) for n in rows[1::2])
+        if self._site.nodes > n_nodes:
+            raise SchedulerError(f"nodes is {self._site.nodes}, but partition {queue} has {n_nodes}")
+        longest = slurm_time(rows[0])
         if longest is not None and self._site.walltime > longest:
             raise SchedulerError(
                 f"walltime is {clock(self._site.walltime)}, but partition {queue} ends at {clock(longest)}"

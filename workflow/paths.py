@@ -117,7 +117,7 @@ class CampaignPaths:
 
     def make(self) -> None:
         """Make the directories that workers write to, private to the user."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in (
             self.candidates,
             self.labels,

@@ -57,7 +57,7 @@ class Plan:
         """Make the directory and write the settings as resolved, if they are new or have changed."""
         paths = CampaignPaths(self.directory)
         if self.changes or not self.resumes:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             save_resolved(self.config, paths.settings)
             save_resolved(self.config, paths.settings_in_force)
 

@@ -55,11 +55,11 @@ def test_before_its_walltime_ends_a_job_saves_everything_and_the_next_goes_on(ca
     tiny = campaign(short, stop__max_rounds=1000, candidates__max_in_flight=1000)
     tiny.launch("--chain", "2")
     for job in tiny.jobs:
-        assert tiny.slurm.wait_for_end(job, LONG_S) == "FAILED", tiny.output(
-            job
-        )  # Slurm's word for status 75
+        assert tiny.slurm.wait_for_end(job, LONG_S) == "FAILED", tiny.output(job)
         assert tiny.slurm.exit_code(job) == 75
-        assert "paused: the walltime is nearly over" in tiny.output(job)
+        # Slurm may send its warning up to a minute early: then that comes first.
+        by_clock, by_warning = "the walltime is nearly over", "interrupted by SIGUSR1"
+        assert by_clock in tiny.output(job) or by_warning in tiny.output(job)
     assert [event["state"] for event in events(tiny.directory, "stopped")] == ["paused", "paused"]
     check_books(tiny.directory)
     assert set(labelled(tiny).values()) <= {1}
@@ -80,22 +80,15 @@ def test_the_schedulers_warning_ends_a_job_in_time(campaign):
     ("setting", "message"),
     [
         ("site.queue=nowhere", "Slurm knows no partition 'nowhere'"),
-        ("site.queue=nowhere; touch /tmp/oops", "queue: expected a name"),
-        ("site.nodes=17", "sbatch refused"),
-        ("site.needs_account=true", "account: missing"),
-        ("site.training.gpus=3", "3 GPUs asked for, a node has 2"),
+        ("site.queue=debug", "walltime is 00:40:00, but partition debug ends at 00:30:00"),
+        ("site.nodes=17", "nodes is 17, but partition gpu has 3"),
     ],
 )
 def test_what_cannot_run_is_refused_and_not_submitted(campaign, setting, message):
-    tiny = campaign()
+    tiny = campaign({"walltime": 40})
     before = tiny.slurm.run("squeue", "--noheader")
     error = tiny.launch("--set", setting, status=2)
     assert message in error
     assert error.count("\n") == 1
     assert tiny.slurm.run("squeue", "--noheader") == before
     assert not list(read_ledger(tiny.directory))
-
-
-def test_a_walltime_above_the_partitions_limit_is_refused(campaign):
-    tiny = campaign({"queue": "debug", "walltime": 31})
-    assert "walltime is 00:31:00, but partition debug ends at 00:30:00" in tiny.launch(status=2)

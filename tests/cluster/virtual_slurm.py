@@ -21,8 +21,11 @@ PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "munged", "ip", "nsenter", 
 N_NODES = 3
 N_CPUS = 4
 N_GPUS = 2
-_BRIDGE = "smelterbr"
-_NETWORK = "10.79.0"
+_OWN = os.getpid() % 10_000
+"""Tells clusters apart that are tested at the same time."""
+_BRIDGE = f"smelter{_OWN}"
+_NETWORK = f"10.79.{_OWN % 250}"
+_PORT = 20_000 + _OWN
 _PREFIX = "sn"
 _START_S = 60
 LONG_S = 400.0
@@ -34,7 +37,10 @@ def missing() -> str | None:
     absent = [program for program in PROGRAMS if shutil.which(program, path=_path()) is None]
     if absent:
         return f"needs {', '.join(absent)} (Debian: slurm-wlm, munge, iproute2)"
-    return None if os.geteuid() == 0 else "needs root, to start Slurm's daemons"
+    if os.geteuid() != 0:
+        return "needs root, to start Slurm's daemons"
+    probe = subprocess.run(["unshare", "--net", "--mount", "--uts", "true"], capture_output=True)
+    return None if probe.returncode == 0 else "needs the right to make namespaces"
 
 
 def _path() -> str:
@@ -79,8 +85,8 @@ class VirtualSlurm:
                 daemon.wait()
         self._kill_steps()
         for node in self.nodes:
-            _ip("link", "del", f"v-{node}", check=False)
-            _ip("netns", "del", node, check=False)
+            _ip("link", "del", _namespace(node), check=False)
+            _ip("netns", "del", _namespace(node), check=False)
         _ip("link", "del", _BRIDGE, check=False)
 
     def run(self, *command: str, check: bool = True) -> str:
@@ -118,12 +124,13 @@ class VirtualSlurm:
         _ip("addr", "add", f"{_NETWORK}.254/24", "dev", _BRIDGE)
         _ip("link", "set", _BRIDGE, "up")
         for i, node in enumerate(self.nodes, start=1):
-            _ip("netns", "add", node)
-            _ip("link", "add", f"v-{node}", "type", "veth", "peer", "name", "eth0", "netns", node)
-            _ip("link", "set", f"v-{node}", "master", _BRIDGE, "up")
-            _ip("-n", node, "addr", "add", f"{_NETWORK}.{i}/24", "dev", "eth0")
-            _ip("-n", node, "link", "set", "eth0", "up")
-            _ip("-n", node, "link", "set", "lo", "up")
+            space = _namespace(node)
+            _ip("netns", "add", space)
+            _ip("link", "add", space, "type", "veth", "peer", "name", "eth0", "netns", space)
+            _ip("link", "set", space, "master", _BRIDGE, "up")
+            _ip("-n", space, "addr", "add", f"{_NETWORK}.{i}/24", "dev", "eth0")
+            _ip("-n", space, "link", "set", "eth0", "up")
+            _ip("-n", space, "link", "set", "lo", "up")
             hosts = [f"{_NETWORK}.{j} {name}" for j, name in enumerate(self.nodes, start=1)]
             here = f"{_NETWORK}.254 {os.uname().nodename}"
             (self.base / "nodes" / f"{node}.hosts").write_text(
@@ -145,7 +152,7 @@ class VirtualSlurm:
             SlurmctldHost={host}({_NETWORK}.254)
             SlurmUser=root
             SlurmdUser=root
-            SlurmctldPort=16917
+            SlurmctldPort={_PORT}
             AuthType=auth/munge
             AuthInfo=socket={base}/munge/socket
             CredType=cred/munge
@@ -197,8 +204,8 @@ class VirtualSlurm:
     def _start_node(self, node: str) -> None:
         hosts = self.base / "nodes" / f"{node}.hosts"
         inside = f"hostname {node}; mount --bind {hosts} /etc/hosts; exec slurmd -D -N {node}"
-        enter = ["nsenter", f"--net=/run/netns/{node}", "unshare", "--mount", "--uts", "bash", "-c", inside]
-        self._start(f"slurmd-{node}", enter)
+        enter = ["nsenter", f"--net=/run/netns/{_namespace(node)}", "unshare", "--mount", "--uts"]
+        self._start(f"slurmd-{node}", [*enter, "bash", "-c", inside])
 
     def _start(self, name: str, command: list[str]) -> None:
         with (self.base / "log" / f"{name}.out").open("wb") as log:
@@ -244,6 +251,11 @@ class VirtualSlurm:
                 return False
             time.sleep(0.2)
         return True
+
+
+def _namespace(node: str) -> str:
+    """Return the name of a node's network namespace, and of its cable."""
+    return f"{node}-{_OWN}"
 
 
 def _ip(*arguments: str, check: bool = True) -> None:

@@ -17,7 +17,7 @@ SAY = 'echo "$WORD $SMELTER_WORKERS $PARSL_CORES ${SMELTER_GPUS-none} ${CUDA_VIS
 
 
 @pytest.fixture
-def started(tmp_path: Path):  # type: ignore[no-untyped-def]
+def started(tmp_path: Path):
     """Return a function that gives, for each start, the launcher's options and what the command said."""
     stand_in = tmp_path / "bin/launcher"
     stand_in.parent.mkdir()
@@ -42,12 +42,12 @@ def started(tmp_path: Path):  # type: ignore[no-untyped-def]
         done = subprocess.run(["bash", "-c", lines], env=environment, capture_output=True, text=True)
         assert done.returncode == status
         starts = (tmp_path / "starts").read_text().splitlines() if site.launcher != "none" else [done.stdout]
-        return sorted(tuple(start.split(" -> ")) for start in starts)  # type: ignore[misc]
+        return sorted(tuple(start.split(" -> ")) for start in starts)
 
     return run
 
 
-def test_srun_reaches_the_nodes_by_their_place_and_shares_them(started) -> None:  # type: ignore[no-untyped-def]
+def test_srun_reaches_the_nodes_by_their_place_and_shares_them(started) -> None:
     first, others = started(load_site("perlmutter"), "sampling")
     assert "--relative=0 --nodes=1 --ntasks=1 " in first[0]
     assert "--relative=1 --nodes=3 --ntasks=3 " in others[0]
@@ -59,25 +59,25 @@ def test_srun_reaches_the_nodes_by_their_place_and_shares_them(started) -> None:
     assert others[1] == "it's 4 4 0,1,2,3 unset"
 
 
-def test_roles_without_gpus_see_none(started) -> None:  # type: ignore[no-untyped-def]
+def test_roles_without_gpus_see_none(started) -> None:
     assert started(load_site("perlmutter", {"nodes": 1}), "labelling")[0][1] == "it's 45 45 none "
 
 
-def test_jsrun_is_asked_for_every_core_and_gpu_and_counts_from_0(started) -> None:  # type: ignore[no-untyped-def]
+def test_jsrun_is_asked_for_every_core_and_gpu_and_counts_from_0(started) -> None:
     first, others = started(load_site("sierra"), "sampling")
     usual = "--rs_per_host=1 --tasks_per_rs=1"
     assert first == (f"--nrs=1 {usual} --cpu_per_rs=3 --gpu_per_rs=3 --bind=none", "it's 3 3 0,1,2 unset")
     assert others == (f"--nrs=3 {usual} --cpu_per_rs=4 --gpu_per_rs=4 --bind=none", "it's 4 4 0,1,2,3 unset")
 
 
-def test_mpiexec_and_more_options(started) -> None:  # type: ignore[no-untyped-def]
+def test_mpiexec_and_more_options(started) -> None:
     same = {"training.nodes": "all", "launcher": "mpiexec", "launcher_options": ["-ppn 1"], "nodes": 2}
     assert started(load_site("slurm", same), "training") == [("-n 2 -ppn 1", "it's 1 1 none ")]
 
 
-def test_without_a_launcher_the_command_runs_here(started) -> None:  # type: ignore[no-untyped-def]
+def test_without_a_launcher_the_command_runs_here(started) -> None:
     assert started(load_site("slurm", {"launcher": "none"}), "training") == [("it's 1 1 none \n",)]
 
 
-def test_a_failed_start_is_told(started) -> None:  # type: ignore[no-untyped-def]
+def test_a_failed_start_is_told(started) -> None:
     started(load_site("perlmutter"), "sampling", status=3)

@@ -20,7 +20,7 @@ from site_configs.schedulers import (
 
 
 @pytest.fixture
-def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Return a function that puts a command on the path; what it is called with is in ``calls``."""
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -36,11 +36,11 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[n
 
 
 def slurm(**changes: object) -> Scheduler:
-    return make_scheduler(load_site("slurm", changes))  # type: ignore[arg-type]
+    return make_scheduler(load_site("slurm", changes))
 
 
 def lsf() -> Scheduler:
-    return make_scheduler(load_site("sierra", {"account": "bank"}))  # type: ignore[arg-type]
+    return make_scheduler(load_site("sierra", {"account": "bank"}))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_lsfs_times(text: str, minutes: int | None) -> None:
     assert lsf_time(text) == (None if minutes is None else timedelta(minutes=minutes))
 
 
-def test_each_job_of_a_chain_waits_for_the_end_of_another(commands, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_each_job_of_a_chain_waits_for_the_end_of_another(commands, tmp_path: Path) -> None:
     script = tmp_path / "job.sh"
     script.write_text("#BSUB -W 5\n")
     calls = commands("sbatch", "echo '12;cluster'")
@@ -74,7 +74,7 @@ def test_each_job_of_a_chain_waits_for_the_end_of_another(commands, tmp_path: Pa
     ]
 
 
-def test_what_the_scheduler_says_is_passed_on_in_one_line(commands, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_what_the_scheduler_says_is_passed_on_in_one_line(commands, tmp_path: Path) -> None:
     commands("sbatch", "printf 'sbatch: error: invalid\\naccount\\n' >&2; exit 1")
     commands("bsub", "echo 'Job not submitted.'")
     script = tmp_path / "job.sh"
@@ -87,28 +87,30 @@ def test_what_the_scheduler_says_is_passed_on_in_one_line(commands, tmp_path: Pa
         lsf().submit(script)
 
 
-def test_absent_commands_are_named(commands, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_absent_commands_are_named(commands, tmp_path: Path) -> None:
     with pytest.raises(SchedulerError, match="sbatch, scancel, squeue, srun: no such command here"):
         slurm().check()
     with pytest.raises(SchedulerError, match="bsub, bjobs, bkill: no such command here"):
         lsf().check()
 
 
-def test_the_partition_tells_its_limit(commands) -> None:  # type: ignore[no-untyped-def]
+def test_the_partition_tells_its_limits(commands) -> None:
     for name in ("sbatch", "scancel", "squeue", "srun"):
         commands(name)
-    commands("sinfo", "echo 1-00:00:00")
+    commands("sinfo", "echo 1-00:00:00 4; echo 1-00:00:00 12")
     slurm(queue="gpu", walltime="1-00:00:00").check()
     with pytest.raises(SchedulerError, match="walltime is 24:01:00, but partition gpu ends at 24:00:00"):
         slurm(queue="gpu", walltime="24:01:00").check()
-    commands("sinfo", "echo infinite")
+    commands("sinfo", "echo infinite 16")
     slurm(queue="gpu", walltime="30-00:00:00").check()
+    with pytest.raises(SchedulerError, match="nodes is 17, but partition gpu has 16"):
+        slurm(queue="gpu", nodes=17).check()
     commands("sinfo")
     with pytest.raises(SchedulerError, match="Slurm knows no partition 'gpu'"):
         slurm(queue="gpu").check()
 
 
-def test_a_scheduler_that_does_not_answer_is_no_end(commands) -> None:  # type: ignore[no-untyped-def]
+def test_a_scheduler_that_does_not_answer_is_no_end(commands) -> None:
     commands("squeue", "exit 1")
     commands("bjobs", "echo 'LSF is down. Please wait ...' >&2; exit 255")
     commands("scancel", "exit 1")
@@ -118,7 +120,7 @@ def test_a_scheduler_that_does_not_answer_is_no_end(commands) -> None:  # type: 
     slurm().cancel(["1"])
 
 
-def test_only_jobs_with_the_tag_are_cancelled(commands) -> None:  # type: ignore[no-untyped-def]
+def test_only_jobs_with_the_tag_are_cancelled(commands) -> None:
     calls = commands("squeue", "printf '1 smelter-7\\n2 smelter-77\\n3 (null)\\n4 smelter-7\\n'")
     commands("bjobs", "printf '5 smelter-7\\n6 -\\n'")
     commands("scancel")
