@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from parsl.addresses import address_by_interface
 from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
 from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
 from parsl.jobs.error_handlers import windowed_error_handler
 
+from site_configs.addresses import own_addresses
 from site_configs.cluster import ClusterSite
 from site_configs.config import SiteConfig
 from site_configs.launch_variables import SCRATCH, WORKERS, WORKERS_PER_GPU
@@ -33,6 +33,7 @@ _HIGH_THROUGHPUT = "parsl.executors.high_throughput"
 _FAILED_BLOCKS_IN_A_ROW = 3
 _IDLE_BLOCK_S = 300.0
 """Blocks of an executor without any task are given back after this time, s."""
+_LOOPBACK = "127.0.0.1"
 _PROBE_S = 30
 """How long a worker tries each of the driver's addresses, s."""
 
@@ -67,8 +68,11 @@ def parsl_config(site: SiteConfig, run_directory: Path, retry_cost: RetryCost) -
 def _executor(site: SiteConfig, name: str, part: Part, run_directory: Path) -> HighThroughputExecutor:
     cluster = None if isinstance(site, LocalSite) else site
     launcher = SliceLauncher(part.slices, _exports(site, part), cluster)
-    return HighThroughputExecutor(
+    addresses = {_LOOPBACK} if cluster is None else own_addresses(cluster.interface)
+    executor = HighThroughputExecutor(
         label=name,
+        address=min(addresses),
+        address_probe_timeout=_PROBE_S,
         provider=make_provider(site, part, launcher, os.environ.get(CAMPAIGN_MARK, "")),
         launch_cmd=_launch_command(),
         interchange_launch_cmd=_interchange_command(run_directory / f"interchange-{name}.log"),
@@ -78,20 +82,17 @@ def _executor(site: SiteConfig, name: str, part: Part, run_directory: Path) -> H
         block_error_handler=partial(windowed_error_handler, threshold=_FAILED_BLOCKS_IN_A_ROW),
         heartbeat_period=site.health.heartbeat_period_s,
         heartbeat_threshold=site.health.silence_s,
-        **_network(cluster),
+        drain_period=None if cluster is None else _drain_period_s(cluster),
     )
+    executor.all_addresses = (
+        addresses  # workers try them all; Parsl's own search asks a server on the Internet
+    )
+    return executor
 
 
-def _network(site: ClusterSite | None) -> dict[str, Any]:
-    """Return where workers find the driver, and when those of a block take no more tasks."""
-    if site is None:
-        return {"address": "127.0.0.1"}
-    settings: dict[str, Any] = {"address_probe_timeout": _PROBE_S}  # workers try all addresses
-    if site.interface is not None:
-        settings["address"] = address_by_interface(site.interface)
-    if site.queues_blocks:
-        settings["drain_period"] = round(site.walltime.total_seconds()) - site.notice_s
-    return settings
+def _drain_period_s(site: ClusterSite) -> int | None:
+    """Return after how long a block's workers take no more tasks; a job's driver sees to that itself."""
+    return round(site.walltime.total_seconds()) - site.notice_s if site.queues_blocks else None
 
 
 def _exports(site: SiteConfig, part: Part) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from site_configs.addresses import own_addresses
 from site_configs.load import load_site, site_names
 from site_configs.parsl_config import parsl_config, python_path
 
@@ -25,6 +26,36 @@ def test_nothing_depends_on_the_path_of_programs(tmp_path: Path) -> None:
     for executor in config.executors:
         assert executor.interchange_launch_cmd[0] == sys.executable
         assert executor.launch_cmd.startswith(f"exec {sys.executable} -m ")
+
+
+def test_workers_are_given_addresses_of_this_host_and_nobody_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(*_: object) -> None:
+        raise AssertionError("the Internet was asked")
+
+    monkeypatch.setattr("parsl.addresses.address_by_query", ask)
+    config = parsl_config(load_site("perlmutter"), tmp_path, lambda _error, _record: 1.0)
+    for executor in config.executors:
+        assert executor.all_addresses == own_addresses()
+    (local, *_) = parsl_config(load_site("local"), tmp_path, lambda _error, _record: 1.0).executors
+    assert local.all_addresses == {"127.0.0.1"}
+
+
+def test_addresses_of_one_interface() -> None:
+    assert own_addresses("lo") == {"127.0.0.1"}
+    assert own_addresses()
+    assert own_addresses() == {"127.0.0.1"} or "127.0.0.1" not in own_addresses()
+    with pytest.raises(ValueError, match=r"interface: ib7 has no address here; expected one of .*lo"):
+        own_addresses("ib7")
+
+
+def test_blocks_drain_before_their_end_and_a_jobs_executors_do_not(tmp_path: Path) -> None:
+    for mode, drained in (("pilot", 12 * 3600 - 300), ("job", None)):
+        site = load_site("lsf", {"mode": mode})
+        config = parsl_config(site, tmp_path, lambda _error, _record: 1.0)
+        assert {executor.drain_period for executor in config.executors} == {drained}
+        assert config.strategy == ("simple" if mode == "pilot" else "none")
 
 
 def test_losses_are_told_from_failures_by_our_own_rules(tmp_path: Path) -> None:
