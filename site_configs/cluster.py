@@ -62,21 +62,21 @@ class ClusterSite(BaseModel):
     """How often a task is repeated whose worker was lost; failures of the task itself never are."""
     encrypted: bool = True
     """Whether the parts of the pool encrypt what they send to each other: other users share the network."""
-    health: HealthConfig = HealthConfig(
-        heartbeat_period_s=5, silence_s=60, start_s=300, idle_s=120, close_s=30
-    )
-    """When a part of the pool counts as lost."""
+    health: HealthConfig
+    """When a part of the pool counts as lost; by default later than on one machine."""
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_roles(cls, settings: Any) -> Any:
+    def _fill_in(cls, settings: Any) -> Any:
         if not isinstance(settings, dict):
             return settings
         node = settings.get("node")
         shares = _default_roles(node if isinstance(node, dict) else {})
         given = {role: settings.get(role) for role in ROLES}
+        health = settings.get("health", {})
         return {
             **settings,
+            "health": {**_HEALTH, **health} if isinstance(health, dict) else health,
             **{
                 role: {**shares[role], **value} if isinstance(value, dict) else value or shares[role]
                 for role, value in given.items()
@@ -138,6 +138,9 @@ class ClusterSite(BaseModel):
     def role(self, role: Role) -> Part:
         """Return the part of the site that runs a role's tasks."""
         return self.executors[role]
+
+
+_HEALTH = {"heartbeat_period_s": 5, "silence_s": 60, "start_s": 300, "idle_s": 120, "close_s": 15}
 
 
 def _default_roles(node: dict[str, Any]) -> dict[Role, dict[str, Any]]:

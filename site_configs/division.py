@@ -133,7 +133,7 @@ def _share(roles: Mapping[Role, ClusterRole], node: NodeConfig) -> dict[Role, Sl
         first_gpu += n_gpus[role]
         if n:
             gpus = tuple(str(gpu) for gpu in positions for _ in range(roles[role].workers_per_gpu))
-            shares[role] = Slice(n, n * threads, gpus)
+            shares[role] = Slice(n, node.cores if roles[role].exclusive else n * threads, gpus)
     return shares
 
 

@@ -118,7 +118,7 @@ def make_plan(
     file = campaign or _saved_settings(directory)
     config = _with_absolute_paths(load_campaign(file, overrides), file)
     directory = directory or CAMPAIGNS / config.name
-    check_site(site, site_name, directory)
+    check_site(site, site_name, directory, getattr(config.labeller, "cores", 1))
     begun = (directory / LEDGER_NAME).exists()
     _check_directory(directory, campaign, begun=begun, resume=resume)
     changes = _changes(config, directory, file) if begun else []

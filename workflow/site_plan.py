@@ -21,13 +21,19 @@ def site_text(site: SiteConfig) -> str:
     return f"{what} for {clock(site.walltime)}, workers: {workers}"
 
 
-def check_site(site: SiteConfig, name: str, directory: Path) -> None:
+def check_site(site: SiteConfig, name: str, directory: Path, label_cores: int) -> None:
     """Refuse what would fail only later, in the queue or in the job.
+
+    Parameters
+    ----------
+    label_cores
+        Cores that one label occupies.
 
     Raises
     ------
     SiteError
-        If an account is missing, or the directory's name cannot stand in a batch script.
+        If an account is missing, the directory's name cannot stand in a batch script, or labels would share
+        cores.
     """
     if isinstance(site, LocalSite):
         return
@@ -37,6 +43,12 @@ def check_site(site: SiteConfig, name: str, directory: Path) -> None:
     if shlex.quote(path) != path or "%" in path:
         raise SiteError(
             f"{path}: expected letters, digits and any of _ - + = : . , @ / for a site with a scheduler"
+        )
+    own = min(slice_.cores // slice_.workers for slice_ in site.role("labelling").slices)
+    if label_cores > own:
+        raise SiteError(
+            f"{name}: labelling: a label takes {label_cores} cores, but its worker has {own}; set"
+            f" site.labelling.threads_per_worker={label_cores}, or exclusive nodes with fewer workers"
         )
 
 

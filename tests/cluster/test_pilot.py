@@ -6,7 +6,7 @@ from tiny_campaign import check_books, events
 
 
 def test_a_campaign_runs_in_blocks_and_leaves_none(campaign):
-    tiny = campaign({"mode": "pilot", "nodes": 1, "sampling": {"gpus": 2}}, stop__max_rounds=2)
+    tiny = campaign({"mode": "pilot", "nodes": 1, "sampling": {"gpus": 1}}, stop__max_rounds=2)
     said = tiny.launch()
     assert "blocks of up to 1 node" in said
     assert "budget_spent" in said

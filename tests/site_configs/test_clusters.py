@@ -74,6 +74,11 @@ def test_wrong_settings_are_refused_in_one_line(site: str, changes: dict[str, ob
     assert "\n" not in str(caught.value)
 
 
+def test_one_time_of_health_can_be_changed_alone() -> None:
+    health = load_site("slurm", {"health.silence_s": 600}).health
+    assert (health.silence_s, health.heartbeat_period_s) == (600, 5)
+
+
 def test_a_scratch_directory_may_name_variables() -> None:
     for scratch in ("/scratch/me", "$PSCRATCH", "$TMPDIR/labels", "/lustre/$USER"):
         assert load_site("slurm", {"scratch": scratch}).scratch == scratch

@@ -56,6 +56,7 @@ def test_labels_have_whole_nodes_for_themselves() -> None:
     labelling = {"nodes": 3, "exclusive": True, "workers": 1}
     parts = divide(roles(labelling=labelling), 5, NODE)
     assert parts["labelling"].workers == 3
+    assert parts["labelling"].slices[0].cores == NODE.cores  # for its MPI ranks
     assert [set(on_node(parts, node)) for node in range(5)] == [
         {"training", "sampling"},
         {"sampling"},

@@ -124,6 +124,11 @@ def test_a_chain_that_is_refused_halfway_leaves_no_job(cluster, run, monkeypatch
         (["--in-allocation"], "local", "this site has no scheduler"),
         (["--chain", "2"], "local", "--chain: nothing is submitted here"),
         (["--chain", "0"], "slurm", "--chain 0: expected the number of jobs, at least 1"),
+        (
+            ["--set", "labeller={kind: ase, calculator: ase.calculators.emt.EMT, cores: 8}"],
+            "slurm",
+            "a label takes 8 cores, but its worker has 1; set site.labelling.threads_per_worker=8",
+        ),
         ([], "sirera", "unknown site 'sirera'; expected one of: chicoma, darwin, lassen, local"),
     ],
 )
