@@ -39,8 +39,15 @@ def missing() -> str | None:
         return f"needs {', '.join(absent)} (Debian: slurm-wlm, munge, iproute2)"
     if os.geteuid() != 0:
         return "needs root, to start Slurm's daemons"
-    probe = subprocess.run(["unshare", "--net", "--mount", "--uts", "true"], capture_output=True)
-    return None if probe.returncode == 0 else "needs the right to make namespaces"
+    probes = (
+        ["unshare", "--net", "--mount", "--uts", "true"],
+        ["ip", "link", "add", _BRIDGE, "type", "bridge"],
+        ["ip", "link", "del", _BRIDGE],
+    )
+    for probe in probes:
+        if subprocess.run(probe, capture_output=True, env={**os.environ, "PATH": _path()}).returncode:
+            return f"needs the right to make namespaces and bridges: {' '.join(probe)} failed"
+    return None
 
 
 def _path() -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from site_configs.addresses import own_addresses
+from site_configs.launch_variables import WORKERS_PER_GPU
 from site_configs.load import load_site, site_names
 from site_configs.parsl_config import parsl_config, python_path
 
@@ -56,6 +57,28 @@ def test_blocks_drain_before_their_end_and_a_jobs_executors_do_not(tmp_path: Pat
         config = parsl_config(site, tmp_path, lambda _error, _record: 1.0)
         assert {executor.drain_period for executor in config.executors} == {drained}
         assert config.strategy == ("simple" if mode == "pilot" else "none")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "sharers"),
+    [
+        (
+            "local",
+            {"sampling": {"workers": 1, "gpus": ["A"]}, "training": {"workers": 1, "gpus": ["A"]}},
+            "2",
+        ),
+        ("local", {"sampling": {"workers": 4, "gpus": ["B", "C"]}}, "2"),
+        ("local", {"sampling": {"workers": 2, "gpus": ["B", "C"]}}, "1"),
+        ("perlmutter", {}, "1"),
+        ("perlmutter", {"sampling.workers_per_gpu": 3}, "3"),
+    ],
+)
+def test_workers_know_how_many_are_meant_to_share_their_gpu(
+    name: str, changes: dict[str, object], sharers: str, tmp_path: Path
+) -> None:
+    config = parsl_config(load_site(name, changes), tmp_path, lambda _error, _record: 1.0)
+    (sampling,) = (executor for executor in config.executors if executor.label == "sampling")
+    assert sampling.provider.launcher.exports[WORKERS_PER_GPU] == sharers
 
 
 def test_losses_are_told_from_failures_by_our_own_rules(tmp_path: Path) -> None:
