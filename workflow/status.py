@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workflow.display import complain, say
+from workflow.jobs import submitted_jobs
 from workflow.ledger import LedgerDamagedError
+from workflow.paths import CampaignPaths
 from workflow.reporting.summary import NoCampaignError, Summary, summarise
 from workflow.reporting.texts import errors_text, survival_text
 
@@ -22,11 +24,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         summary = summarise(options.directory)
-    except (NoCampaignError, LedgerDamagedError) as error:
+    except NoCampaignError as error:
+        if jobs := submitted_jobs(CampaignPaths(options.directory)):
+            say(_submitted(options.directory, jobs, as_json=options.json))
+            return 0
+        complain(str(error))
+        return 2
+    except LedgerDamagedError as error:
         complain(str(error))
         return 2
     say(json.dumps(summary.as_json(), indent=2) if options.json else status_text(options.directory, summary))
     return 0
+
+
+def _submitted(directory: Path, jobs: Sequence[str], *, as_json: bool) -> str:
+    """Return what is known of a campaign whose first job has not begun."""
+    if as_json:
+        return json.dumps({"state": "submitted", "jobs": list(jobs)}, indent=2)
+    return f"{directory}\n  {'state':<16} submitted, not begun\n  {'jobs':<16} {', '.join(jobs)}"
 
 
 def status_text(directory: Path, summary: Summary) -> str:
@@ -48,6 +63,8 @@ def status_text(directory: Path, summary: Summary) -> str:
         ("driver", _driver(summary)),
     ]
     lines = [f"  {name:<16} {text}" for name, text in rows]
+    if jobs := submitted_jobs(CampaignPaths(directory)):
+        lines.append(f"  {'jobs':<16} {', '.join(jobs)} (the last that were submitted)")
     if summary.reason:
         lines.append(f"  {'reason':<16} {summary.reason}")
     if summary.can_go_on:

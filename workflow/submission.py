@@ -11,7 +11,8 @@ import yaml
 from site_configs.batch import BatchJob, batch_script
 from site_configs.config import SITE, BatchSite
 from site_configs.schedulers import Scheduler, make_scheduler
-from workflow.files import DamagedFileError, read_json, write_bytes_atomic, write_json_atomic
+from workflow.files import write_bytes_atomic
+from workflow.jobs import record_jobs, submitted_jobs
 from workflow.paths import CampaignPaths
 from workflow.plan import Plan
 
@@ -64,7 +65,7 @@ class Submission:
         except BaseException:
             scheduler.cancel(jobs)
             raise
-        write_json_atomic(paths.jobs, {"jobs": jobs})
+        record_jobs(paths, jobs)
         return self._told(scheduler, jobs)
 
     def _told(self, scheduler: Scheduler, jobs: list[str]) -> str:
@@ -85,17 +86,9 @@ class Submission:
         return "\n".join([f"submitted job {jobs[0]}{rest}", *lines])
 
 
-def queued_jobs(paths: CampaignPaths) -> list[str]:
-    """Return the jobs that were submitted last for a campaign, in order."""
-    try:
-        return [str(job) for job in read_json(paths.jobs)["jobs"]]
-    except (FileNotFoundError, DamagedFileError, KeyError, TypeError):
-        return []
-
-
 def cancel_rest_of_chain(site: BatchSite, paths: CampaignPaths) -> list[str]:
     """Cancel the jobs that wait for the one we are in, since nothing is left to do; return their ids."""
-    scheduler, jobs = make_scheduler(site), queued_jobs(paths)
+    scheduler, jobs = make_scheduler(site), submitted_jobs(paths)
     own = scheduler.job_id()
     rest = jobs[jobs.index(own) + 1 :] if own in jobs else []
     scheduler.cancel(rest)

@@ -18,6 +18,7 @@ from workflow.lock import CampaignRunningError
 from workflow.paths import CampaignPaths
 from workflow.plan import make_plan
 from workflow.settings import save_resolved
+from workflow.status import main as status_main
 
 SBATCH = """\
 n=$(($(/bin/cat {0}/n 2>/dev/null || echo 100) + 1))
@@ -71,13 +72,18 @@ def test_a_dry_run_prints_the_script_and_touches_nothing(cluster, run, tmp_path)
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_submitted_job_runs_the_campaign_in_the_directory(run, tmp_path):
+def test_a_submitted_job_runs_the_campaign_in_the_directory(run, tmp_path, capsys):
     status, out, _ = run("--campaign", "al.yaml", "--set", "site.nodes=3", "--set", "stop.max_rounds=4")
     directory = tmp_path / "campaigns/al-test"
     assert status == 0
     assert "submitted job 101\n" in out
     assert f"python -m workflow.status {directory}" in out
     assert "scancel 101" in out
+    assert status_main([str(directory)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert said == f"{directory} state submitted, not begun jobs 101"
+    assert status_main([str(directory), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"state": "submitted", "jobs": ["101"]}
     assert json.loads((directory / "jobs.json").read_text()) == {"jobs": ["101"]}
     script = (directory / "job.sh").read_text()
     assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
