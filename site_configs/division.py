@@ -83,7 +83,7 @@ def divide_blocks(roles: Mapping[Role, ClusterRole], n_nodes: int, node: NodeCon
     parts: dict[str, Part] = {}
     for role, config in roles.items():
         n = n_nodes if config.nodes == "all" else config.nodes
-        alone = divide({role: config.model_copy(update={"nodes": "all", "exclusive": False})}, n, node)
+        alone = divide({role: config.model_copy(update={"nodes": n, "exclusive": True})}, n, node)
         parts[role] = replace(alone[role], blocks=config.blocks, queue=config.queue)
     return parts
 

@@ -84,9 +84,7 @@ def _executor(site: SiteConfig, name: str, part: Part, run_directory: Path) -> H
         heartbeat_threshold=site.health.silence_s,
         drain_period=None if cluster is None else _drain_period_s(cluster),
     )
-    executor.all_addresses = (
-        addresses  # workers try them all; Parsl's own search asks a server on the Internet
-    )
+    executor.all_addresses = addresses  # workers try them all; to find them, Parsl would ask the Internet
     return executor
 
 

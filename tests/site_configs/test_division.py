@@ -111,3 +111,4 @@ def test_blocks_are_for_one_role_each() -> None:
     assert parts["training"].workers == 1
     assert parts["labelling"].workers == 5 * 2 * 16
     assert parts["labelling"].queue == "standby"
+    assert {slice_.cores for part in parts.values() for slice_ in part.slices} == {NODE.cores}
