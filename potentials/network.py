@@ -1,6 +1,6 @@
 """Member networks, stacked: descriptors to atomic energies and back, all members in one batched product.
 
-Every function is free of in-place changes, so that automatic differentiation may pass through it.
+Automatic differentiation may pass through every function; where it does not, memory is used again.
 Where an argument may differ between members it has a leading dimension n_members, otherwise it is shared.
 """
 
@@ -19,6 +19,10 @@ from potentials.config import AniConfig
 from potentials.descriptors import DescriptorSpec
 
 Layers = tuple[Tensor, ...]
+
+LOG2_OF_E = 1.0 / math.log(2.0)
+LEAST_POWER_OF_2 = -126.0
+"""Numbers smaller than two to this are not normal in float32, and cost much."""
 
 
 @dataclass(frozen=True)
@@ -157,10 +161,9 @@ def energies_and_mean_gradient(
     def one(element: int, values: Tensor) -> Tensor:
         result, slopes = _forward(networks, element, values)
         back = _reverse(networks, element, slopes)
-        n_members, n_atoms, width = back.shape
-        flat = back.transpose(0, 1).reshape(n_atoms, n_members * width)
-        first = networks.weights[element][0].transpose(1, 2).reshape(n_members * width, -1)
-        gradients.append(flat @ first / n_members)
+        first = networks.weights[element][0].mT
+        total = torch.addbmm(back.new_zeros(()), back, first, beta=0.0, alpha=1.0 / networks.n_members)
+        gradients.append(total)
         return result
 
     result = _by_element(networks, species, one, descriptors)
@@ -175,11 +178,18 @@ def _forward(networks: MemberNetworks, element: int, values: Tensor) -> tuple[Te
     slopes = []
     hidden = values
     for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
-        z = _affine(hidden, weight, bias)
-        slope = torch.exp((z / networks.celu_alpha).clamp(max=0.0))
-        hidden = torch.relu(z).add(slope - 1.0, alpha=networks.celu_alpha)
+        hidden, slope = _celu(_affine(hidden, weight, bias), networks.celu_alpha)
         slopes.append(slope)
-    return _affine(hidden, weights[-1], biases[-1])[..., 0], slopes
+    return (hidden * weights[-1].mT).sum(dim=-1) + biases[-1][..., 0], slopes
+
+
+def _celu(z: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """Return the activation and its slope; overwrites ``z`` where no derivative of this is recorded."""
+    if z.requires_grad:
+        slope = torch.exp((z / alpha).clamp(max=0.0))
+        return torch.relu(z).add(slope - 1.0, alpha=alpha), slope
+    slope = z.mul(LOG2_OF_E / alpha).clamp_(LEAST_POWER_OF_2, 0.0).exp2_()
+    return z.clamp_(min=0.0).add_(slope, alpha=alpha).sub_(alpha), slope
 
 
 def _affine(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
