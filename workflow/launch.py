@@ -31,7 +31,7 @@ from workflow.paths import CampaignPaths
 from workflow.plan import Plan, make_plan
 from workflow.pool import PoolBrokenError
 from workflow.settings_errors import SettingsError
-from workflow.site_plan import sites_text
+from workflow.site_plan import check_interface, sites_text
 from workflow.submission import Submission
 
 FINISHED, FAILED, WRONG_USE = 0, 1, 2
@@ -127,6 +127,7 @@ def _run(plan: Plan, *, in_allocation: bool) -> int:
     from workflow.campaign import run_campaign  # here, so that a plan or an error is said at once
 
     deadline = enter(plan.site) if in_allocation else FOR_EVER
+    check_interface(plan.site)
     plan.prepare()
     display = make_display(plan.config)
     log = _log_to(CampaignPaths(plan.directory).logs / "driver.log")
@@ -148,7 +149,10 @@ def _run(plan: Plan, *, in_allocation: bool) -> int:
         display.close()
         logging.getLogger().removeHandler(log)
         log.close()
-    say(f"{ending.state}: {ending.reason}\nreport: {plan.directory / 'report.html'}")
+    say(f"{ending.state}: {ending.reason}")
+    report = plan.directory / "report.html"
+    if report.exists():
+        say(f"report: {report}")
     status = leave(plan, ending) if in_allocation else None
     return exit_status(ending) if status is None else status
 

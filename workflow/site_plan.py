@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from site_configs.addresses import own_addresses
 from site_configs.config import SiteConfig
 from site_configs.load import SiteError, load_site, site_names
 from site_configs.local import LocalSite
@@ -50,6 +51,20 @@ def check_site(site: SiteConfig, name: str, directory: Path, label_cores: int) -
             f"{name}: labelling: a label takes {label_cores} cores, but its worker has {own}; set"
             f" site.labelling.threads_per_worker={label_cores}, or exclusive nodes with fewer workers"
         )
+
+
+def check_interface(site: SiteConfig) -> None:
+    """Refuse a network interface that is not on this host, where the driver is about to run.
+
+    Raises
+    ------
+    SiteError
+        If it is not there.
+    """
+    try:
+        own_addresses(None if isinstance(site, LocalSite) else site.interface)
+    except ValueError as error:
+        raise SiteError(str(error)) from error
 
 
 def sites_text() -> str:
