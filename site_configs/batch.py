@@ -53,6 +53,7 @@ def batch_script(site: BatchSite, job: BatchJob) -> str:
         *directives(site, site.queue, job.tag),
         "",
         *site.environment,
+        "trap '' USR1 USR2  # a warning that comes before the driver listens is not its end",
         f"cd {shlex.quote(str(job.directory))} || exit",
         f"exec {shlex.join(job.command)}",
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 
@@ -13,7 +12,6 @@ from site_configs.schedulers import make_scheduler
 from workflow.deadline import Deadline, allocation_deadline
 from workflow.display import say
 from workflow.driver import Ending
-from workflow.interrupt import WARNINGS
 from workflow.lock import STALE_S, CampaignRunningError
 from workflow.paths import CampaignPaths
 from workflow.plan import Plan
@@ -22,12 +20,6 @@ from workflow.submission import cancel_rest_of_chain
 RESUME = 75
 """Exit status of a job whose campaign goes on in another one (EX_TEMPFAIL of sysexits.h)."""
 _LOOK_EVERY_S = 10.0
-
-
-def prepare_for_warnings() -> None:
-    """Do not die of a scheduler's warning before there is a campaign to end; the clock says the same."""
-    for warning in WARNINGS:
-        signal.signal(warning, signal.SIG_IGN)
 
 
 def wait_until_free(make: Callable[[], Plan]) -> Plan:

@@ -19,7 +19,7 @@ from typing import NoReturn
 from site_configs.load import SiteError
 from site_configs.local import LocalSite
 from site_configs.schedulers import SchedulerError
-from workflow.allocation import RESUME, enter, leave, prepare_for_warnings, wait_until_free
+from workflow.allocation import RESUME, enter, leave, wait_until_free
 from workflow.deadline import FOR_EVER
 from workflow.display import complain, make_display, say
 from workflow.driver import Ending
@@ -65,8 +65,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _launch(options: argparse.Namespace) -> int:
-    if options.in_allocation:
-        prepare_for_warnings()
     plan = wait_until_free(lambda: _plan(options)) if options.in_allocation else _plan(options)
     submission = None if options.in_allocation else _submission(plan, options.chain)
     say(plan.text())

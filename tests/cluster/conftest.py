@@ -97,7 +97,7 @@ class Campaign:
 
 
 @pytest.fixture
-def campaign(slurm: VirtualSlurm, tmp_path: Path) -> Callable[..., Campaign]:
+def campaign(slurm: VirtualSlurm, tmp_path: Path) -> Iterator[Callable[..., Campaign]]:
     """Make a campaign with these changes of its settings, on a site with those."""
 
     def make(site: dict[str, object] | None = None, **changes: object) -> Campaign:
@@ -105,4 +105,5 @@ def campaign(slurm: VirtualSlurm, tmp_path: Path) -> Callable[..., Campaign]:
         (tmp_path / "site.yaml").write_text(yaml.safe_dump({**SITE, **(site or {})}))
         return Campaign(slurm, tmp_path, tmp_path / "run")
 
-    return make
+    yield make
+    slurm.run("scancel", "--user=root", check=False)  # what a failed test left

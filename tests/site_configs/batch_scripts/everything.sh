@@ -21,5 +21,6 @@
 
 module load cudatoolkit/12.4
 export FI_PROVIDER=cxi
+trap '' USR1 USR2  # a warning that comes before the driver listens is not its end
 cd '/home/me/my work' || exit
 exec /home/me/.venv/bin/python -m workflow.launch --directory /scratch/al

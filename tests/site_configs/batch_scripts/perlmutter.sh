@@ -15,5 +15,6 @@
 #SBATCH --comment=smelter-al
 #SBATCH --no-requeue
 
+trap '' USR1 USR2  # a warning that comes before the driver listens is not its end
 cd '/home/me/my work' || exit
 exec /home/me/.venv/bin/python -m workflow.launch --directory /scratch/al

@@ -10,5 +10,6 @@
 #BSUB -q pbatch
 #BSUB -Jd smelter-al
 
+trap '' USR1 USR2  # a warning that comes before the driver listens is not its end
 cd '/home/me/my work' || exit
 exec /home/me/.venv/bin/python -m workflow.launch --directory /scratch/al
