@@ -29,7 +29,7 @@ lint: $(INSTALLED)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-$(INSTALLED): pyproject.toml constraints.txt setup.py potentials/kernels/descriptors.cpp
+$(INSTALLED): pyproject.toml constraints.txt setup.py $(wildcard potentials/kernels/*.?pp)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Smelter needs Python 3.11 or newer, not " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip

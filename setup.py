@@ -1,4 +1,4 @@
-"""Builds the optional C++ kernel; everything else is in pyproject.toml.
+"""Builds the optional C++ code; everything else is in pyproject.toml.
 
 ``SMELTER_MARCH`` chooses the processor to build for (``-march=``): by default this machine's, ``native``;
 empty for the compiler's own default; ``x86-64-v3``, say, where compute nodes are older than the login node.
@@ -75,7 +75,7 @@ class BuildKernel(build_ext):
 
 kernel = Extension(
     "potentials.kernels._descriptors",
-    ["potentials/kernels/descriptors.cpp"],
+    [f"potentials/kernels/{name}.cpp" for name in ("descriptors", "celu", "pairs")],
     depends=["potentials/kernels/neighbours.hpp", "potentials/kernels/simd.hpp"],
     extra_compile_args=FLAGS + QUIET,
     extra_link_args=["-pthread"],

@@ -15,6 +15,7 @@ from potentials.batch import Batch
 from potentials.calculator import EnsembleCalculator
 from potentials.config import AniConfig
 from potentials.descriptors import Descriptors, DescriptorSpec, PairGraph
+from potentials.kernels.pairs import forces_from_pairs
 from potentials.kernels.select import KernelName, kernel_for
 from potentials.neighbours import NeighbourList
 from potentials.protocol import Prediction
@@ -159,16 +160,6 @@ def _smallest_and_largest(species: Tensor, _version: int) -> tuple[int, int]:
     """Return the range of a tensor; remembered, since a GPU has to be waited for."""
     smallest, largest = torch.stack(species.aminmax()).tolist()
     return int(smallest), int(largest)
-
-
-def forces_from_pairs(graph: PairGraph, pair_gradients: Tensor) -> Tensor:
-    """Return forces from dE/dvector: shape (n, n_pairs, 3) to (n, n_atoms, 3)."""
-    return torch.stack([_sums_at(graph, one) for one in pair_gradients])
-
-
-def _sums_at(graph: PairGraph, gradient: Tensor) -> Tensor:
-    zeros = gradient.new_zeros(graph.n_atoms, 3)  # index_add with a factor or in three dimensions is slow
-    return zeros.index_add(0, graph.centre, gradient) - zeros.index_add(0, graph.neighbour, gradient)
 
 
 def stress_from_pairs(graph: PairGraph, pair_gradient: Tensor, batch: Batch) -> Tensor:

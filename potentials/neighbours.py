@@ -14,6 +14,7 @@ from vesin import NeighborList
 
 from potentials.batch import Batch
 from potentials.descriptors import PairGraph
+from potentials.kernels.pairs import SortedPairs, both_ends
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -31,10 +32,7 @@ THINNEST_ANG = 0.05
 class _FrameList:
     """The pairs of one frame, its atoms counted from 0, and the positions they were found at; on the host."""
 
-    centre: Integers
-    neighbour: Integers
-    offset_ang: Floats
-    n_pairs_per_atom: Integers
+    pairs: SortedPairs
     positions: Tensor
 
 
@@ -90,7 +88,7 @@ class NeighbourList:
         self.skin_ang = skin_ang
         self.limit_ang = 0.5 * skin_ang
         self.n_frames_rebuilt = 0
-        self._search = NeighborList(cutoff=cutoff_ang + skin_ang, full_list=True, sorted=True)
+        self._search = NeighborList(cutoff=cutoff_ang + skin_ang, full_list=False)
         self._lists: _BatchLists | None = None
         self._excursion: Excursion | None = None
 
@@ -169,15 +167,8 @@ class NeighbourList:
         _check_positions(index, positions, places.dtype)
         _check_cell(index, cell, pbc)
         box = np.where(pbc[:, None], cell, 0.0)
-        i, j, shift = self._search.compute(positions, box, pbc, quantities="ijS")
-        centre = i.astype(np.int64)
-        return _FrameList(
-            centre=centre,
-            neighbour=j.astype(np.int64),
-            offset_ang=shift @ box,
-            n_pairs_per_atom=np.bincount(centre, minlength=len(positions)),
-            positions=places.clone(),
-        )
+        once, shifts = self._search.compute(positions, box, pbc, quantities="PS", copy=False)
+        return _FrameList(both_ends(once, shifts, box, len(positions)), places.clone())
 
 
 def _by_frame(batch: Batch) -> tuple[Tensor, ...]:
@@ -214,23 +205,22 @@ def _stale(lists: _BatchLists, batch: Batch, limit_ang: float, ahead_ang: Tensor
 
 
 def _joined(frames: tuple[_FrameList, ...], batch: Batch) -> _BatchLists:
-    n_atoms = np.array([len(f.n_pairs_per_atom) for f in frames])
-    n_pairs = [len(f.centre) for f in frames]
-    first_atom = np.repeat(np.cumsum(n_atoms) - n_atoms, n_pairs)
-    n_per_atom = np.concatenate([f.n_pairs_per_atom for f in frames])
+    lists = [frame.pairs for frame in frames]
+    first_atom = np.cumsum([0] + [len(frame.positions) for frame in frames])
+    first_pair = np.cumsum([0] + [len(pairs.centre) for pairs in lists])
     like = batch.positions
 
-    def tensor(values: Integers) -> Tensor:
-        return torch.from_numpy(values).to(like.device)
+    def tensor(parts: list[Integers] | list[Floats], dtype: torch.dtype = torch.int64) -> Tensor:
+        return torch.from_numpy(np.concatenate(parts)).to(device=like.device, dtype=dtype)
 
-    offset = np.concatenate([f.offset_ang for f in frames])
+    ends = [pairs.first_pair[1:] + before for pairs, before in zip(lists, first_pair, strict=False)]
     return _BatchLists(
         frames=frames,
-        batch=_copy(batch, torch.cat([f.positions for f in frames]).to(like.device)),
-        first_pair=tensor(np.concatenate([[0], np.cumsum(n_per_atom)])),
-        centre=tensor(np.concatenate([f.centre for f in frames]) + first_atom),
-        neighbour=tensor(np.concatenate([f.neighbour for f in frames]) + first_atom),
-        offset_ang=torch.from_numpy(offset).to(device=like.device, dtype=like.dtype),
+        batch=_copy(batch, torch.cat([frame.positions for frame in frames]).to(like.device)),
+        first_pair=tensor([np.zeros(1, dtype=np.int64), *ends]),
+        centre=tensor([pairs.centre + first for pairs, first in zip(lists, first_atom, strict=False)]),
+        neighbour=tensor([pairs.neighbour + first for pairs, first in zip(lists, first_atom, strict=False)]),
+        offset_ang=tensor([pairs.offset_ang for pairs in lists], like.dtype),
     )
 
 

@@ -17,12 +17,9 @@ from torch import Tensor
 
 from potentials.config import AniConfig
 from potentials.descriptors import DescriptorSpec
+from potentials.kernels.celu import celu
 
 Layers = tuple[Tensor, ...]
-
-LOG2_OF_E = 1.0 / math.log(2.0)
-LEAST_POWER_OF_2 = -126.0
-"""Numbers smaller than two to this are not normal in float32, and cost much."""
 
 
 @dataclass(frozen=True)
@@ -178,18 +175,9 @@ def _forward(networks: MemberNetworks, element: int, values: Tensor) -> tuple[Te
     slopes = []
     hidden = values
     for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
-        hidden, slope = _celu(_affine(hidden, weight, bias), networks.celu_alpha)
+        hidden, slope = celu(_affine(hidden, weight, bias), networks.celu_alpha)
         slopes.append(slope)
     return (hidden * weights[-1].mT).sum(dim=-1) + biases[-1][..., 0], slopes
-
-
-def _celu(z: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """Return the activation and its slope; overwrites ``z`` where no derivative of this is recorded."""
-    if z.requires_grad:
-        slope = torch.exp((z / alpha).clamp(max=0.0))
-        return torch.relu(z).add(slope - 1.0, alpha=alpha), slope
-    slope = z.mul(LOG2_OF_E / alpha).clamp_(LEAST_POWER_OF_2, 0.0).exp2_()
-    return z.clamp_(min=0.0).add_(slope, alpha=alpha).sub_(alpha), slope
 
 
 def _affine(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
-import platform
-from importlib.machinery import EXTENSION_SUFFIXES
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from potentials.descriptors import DescriptorSpec, PairGraph
+from potentials.kernels.library import SUFFIXES, library
 
 ATOMS_PER_THREAD = 16
 """A thread is not worth starting for fewer atoms."""
 
 _VALUES, _PULL, _PUSH = range(3)
-_FUNCTIONS = {torch.float32: "smelter_descriptors_float32", torch.float64: "smelter_descriptors_float64"}
 
 
 class _Spec(ctypes.Structure):
@@ -39,8 +35,8 @@ class _Graph(ctypes.Structure):
 
 def available() -> tuple[bool, str]:
     """Return whether the compiled kernel can run here, and if not why."""
-    library, reason = _library()
-    return library is not None, reason
+    compiled, reason = library()
+    return compiled is not None, reason
 
 
 class CppKernel:
@@ -55,11 +51,11 @@ class CppKernel:
     name = "cpp"
 
     def __init__(self, spec: DescriptorSpec) -> None:
-        library, reason = _library()
-        if library is None:
+        compiled, reason = library()
+        if compiled is None:
             raise RuntimeError(reason)
         self.spec = spec
-        self._library = library
+        self._library = compiled
         self._shifts = [
             torch.tensor(shifts, dtype=torch.float64)
             for shifts in (spec.radial_shifts_ang, spec.angular_shifts_ang, spec.angle_shifts_rad)
@@ -94,7 +90,7 @@ class CppKernel:
         if argument is not None:
             argument = argument.detach().to(graph.vector.dtype).contiguous()
             n_vectors = len(argument)
-        failed = getattr(self._library, _FUNCTIONS[graph.vector.dtype])(
+        failed = getattr(self._library, f"smelter_descriptors_{SUFFIXES[graph.vector.dtype]}")(
             ctypes.byref(self._spec),
             ctypes.byref(_Graph(graph.n_atoms, *(tensor.data_ptr() for tensor in tensors))),
             ctypes.c_int32(task),
@@ -138,7 +134,7 @@ class CppDescriptors:
 def _check_graph(spec: DescriptorSpec, graph: PairGraph) -> None:
     """Refuse what the compiled code would read as something else."""
     vector = graph.vector
-    if vector.device.type != "cpu" or vector.dtype not in _FUNCTIONS:
+    if vector.device.type != "cpu" or vector.dtype not in SUFFIXES:
         raise ValueError(
             f"the cpp kernel takes float32 or float64 on the CPU, not {vector.dtype} on {vector.device}"
         )
@@ -162,38 +158,3 @@ def _check_shape(array: Tensor, expected: tuple[int, int], name: str) -> None:
     if array.device.type != "cpu" or array.shape[1:] != expected or array.ndim != 3:
         shape = f"(n, {expected[0]}, {expected[1]})"
         raise ValueError(f"{name} has shape {tuple(array.shape)} on {array.device}, expected {shape} on cpu")
-
-
-@functools.cache
-def _library() -> tuple[ctypes.CDLL | None, str]:
-    """Load the kernel, or say why it cannot be had."""
-    here = Path(__file__).parent
-    paths = [here / f"_descriptors{suffix}" for suffix in EXTENSION_SUFFIXES]
-    path = next((path for path in paths if path.exists()), None)
-    if path is None:
-        return None, "the C++ kernel was not built (was there no compiler at installation?)"
-    try:
-        library = ctypes.CDLL(os.fspath(path))
-        required = _text(library, "smelter_required_cpu_flags")
-    except (OSError, ValueError) as error:
-        return None, f"the C++ kernel cannot be loaded: {error}"
-    missing = sorted(set(required.split()) - _cpu_flags())
-    if missing:
-        needs = (
-            f"the C++ kernel was built for a CPU with {' '.join(missing)}, which {platform.node()} has not"
-        )
-        return None, f"{needs}; rebuild here, or for both with SMELTER_MARCH"
-    return library, ""
-
-
-def _text(library: ctypes.CDLL, symbol: str) -> str:
-    """Read a constant string of the library without running its code."""
-    return ctypes.string_at(ctypes.addressof(ctypes.c_char.in_dll(library, symbol))).decode()
-
-
-def _cpu_flags() -> set[str]:
-    """Return what this CPU offers, in the kernel's words."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    values = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
-    return set(next(values, "").split())

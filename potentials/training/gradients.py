@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from potentials.ensemble import forces_from_pairs
+from potentials.kernels.pairs import forces_from_pairs
 from potentials.training.config import TrainingConfig
 from potentials.training.frames import ReadyBatch
 from potentials.training.network_gradients import Passes, forward_and_back, weight_gradient

@@ -9,7 +9,7 @@ from ase.neighborlist import neighbor_list
 
 from potentials.config import AniConfig
 from potentials.descriptors import DescriptorSpec, PairGraph
-from potentials.kernels import cpp
+from potentials.kernels import cpp, library
 from potentials.kernels.reference import TorchKernel
 
 ELEMENTS = ["Al", "Cu", "Ni"]
@@ -242,9 +242,9 @@ def test_what_the_compiled_code_would_misread_is_refused():
 
 
 def test_an_older_cpu_is_refused_before_any_of_the_code_runs(monkeypatch):
-    monkeypatch.setattr(cpp, "_cpu_flags", lambda: {"fpu", "sse2"})
-    monkeypatch.setattr(cpp, "_text", lambda library, symbol: "sse2 avx512f")
-    cpp._library.cache_clear()
+    monkeypatch.setattr(library, "_cpu_flags", lambda: {"fpu", "sse2"})
+    monkeypatch.setattr(library, "_text", lambda loaded, symbol: "sse2 avx512f")
+    library._loaded.cache_clear()
     try:
         ok, reason = cpp.available()
         assert not ok
@@ -252,4 +252,13 @@ def test_an_older_cpu_is_refused_before_any_of_the_code_runs(monkeypatch):
         with pytest.raises(RuntimeError, match=r"CPU with avx512f, which .* SMELTER_MARCH"):
             cpp.CppKernel(DescriptorSpec.from_config(AniConfig(), 1))
     finally:
-        cpp._library.cache_clear()
+        library._loaded.cache_clear()
+
+
+def test_a_library_of_older_sources_is_refused(monkeypatch):
+    monkeypatch.setattr(library, "_NEWEST", "smelter_of_the_future")
+    library._loaded.cache_clear()
+    try:
+        assert cpp.available() == (False, "the C++ kernel was built from older sources: install again")
+    finally:
+        library._loaded.cache_clear()
