@@ -101,3 +101,23 @@ def test_spin_and_charge_reach_the_program(al_upf, tmp_path):
     assert energy(polarised, frame, tmp_path) == pytest.approx(plain, abs=1e-3)  # aluminium has no moment
     charged = EspressoLabeller(settings(al_upf, charge_e=1.0))
     assert abs(energy(charged, frame, tmp_path) - plain) > 1.0
+
+
+def test_two_ranks_make_the_same_label_even_within_an_mpi_job(al_upf, tmp_path, monkeypatch):
+    """Were the variables of the job not cleared, pw.x would try to join it."""
+    for name in ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMIX_NAMESPACE", "PMI_RANK"):
+        monkeypatch.setenv(name, "7")
+    environment = {
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "OMPI_MCA_mpi_yield_when_idle": "1",
+    }
+    gamma = {"k_spacing_per_ang": 9.0, "k_shift": [0, 0, 0], "environment": environment}
+    launcher = "mpirun -n {ranks} --bind-to none --oversubscribe"
+    several = EspressoLabeller(settings(al_upf, ranks=2, launcher=launcher, **gamma))
+    alone = EspressoLabeller(settings(al_upf, **gamma))
+    labels = [source.label(skewed_cell(), tmp_path) for source in (several, alone)]
+    assert all(isinstance(label, Label) for label in labels), labels
+    assert labels[0].energy_ev == pytest.approx(labels[1].energy_ev, abs=1e-5)
+    assert labels[0].core_s == pytest.approx(2.0 * labels[0].wall_s)
+    assert several.fingerprint == alone.fingerprint
