@@ -31,7 +31,7 @@ from workflow.paths import CampaignPaths
 from workflow.plan import Plan, make_plan
 from workflow.pool import PoolBrokenError
 from workflow.settings_errors import SettingsError
-from workflow.site_plan import check_interface, sites_text
+from workflow.site_plan import check_host, sites_text
 from workflow.submission import Submission
 
 FINISHED, FAILED, WRONG_USE = 0, 1, 2
@@ -125,7 +125,7 @@ def _run(plan: Plan, *, in_allocation: bool) -> int:
     from workflow.campaign import run_campaign  # here, so that a plan or an error is said at once
 
     deadline = enter(plan.site) if in_allocation else FOR_EVER
-    check_interface(plan.site)
+    check_host(plan.site)
     plan.prepare()
     display = make_display(plan.config)
     log = _log_to(CampaignPaths(plan.directory).logs / "driver.log")

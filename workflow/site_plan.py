@@ -9,6 +9,7 @@ from site_configs.addresses import own_addresses
 from site_configs.config import SiteConfig
 from site_configs.load import SiteError, load_site, site_names
 from site_configs.local import LocalSite
+from site_configs.schedulers import make_scheduler
 from site_configs.walltime import clock
 
 
@@ -53,18 +54,22 @@ def check_site(site: SiteConfig, name: str, directory: Path, label_cores: int) -
         )
 
 
-def check_interface(site: SiteConfig) -> None:
-    """Refuse a network interface that is not on this host, where the driver is about to run.
+def check_host(site: SiteConfig) -> None:
+    """Refuse a host that the driver, which is about to run on it, could not work from.
 
     Raises
     ------
-    SiteError
-        If it is not there.
+    SiteError, SchedulerError
+        If the site's network interface is not here, or what its blocks are asked for with.
     """
+    if isinstance(site, LocalSite):
+        return
     try:
-        own_addresses(None if isinstance(site, LocalSite) else site.interface)
+        own_addresses(site.interface)
     except ValueError as error:
         raise SiteError(str(error)) from error
+    if site.queues_blocks:
+        make_scheduler(site).check()
 
 
 def sites_text() -> str:

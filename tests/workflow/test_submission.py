@@ -126,6 +126,7 @@ def test_a_chain_that_is_refused_halfway_leaves_no_job(cluster, run, monkeypatch
         (["--directory", "my campaign"], "slurm", "expected letters, digits and any of"),
         (["--directory", "x%j"], "slurm", "expected letters, digits and any of"),
         (["--set", "site.mode=pilot", "--set", "site.interface=ib7"], "slurm", "ib7 has no address here"),
+        (["--set", "site.mode=pilot", "--set", "site.account=a"], "sierra", "bsub, bjobs, bkill: no such"),
         (["--in-allocation"], "slurm", "not inside an allocation"),
         (["--in-allocation"], "local", "this site has no scheduler"),
         (["--chain", "2"], "local", "--chain: nothing is submitted here"),
