@@ -6,6 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,6 +24,7 @@ from benchmarks.peers.environment import peer_python
 from potentials.batch import Batch
 from potentials.ensemble import AniEnsemble
 from potentials.import_neurochem import read_neurochem
+from potentials.kernels.library import forgone
 from potentials.kernels.select import KernelName
 from potentials.neighbours import NeighbourList
 
@@ -79,9 +81,15 @@ class Bench:
     def step(
         self, ensemble: AniEnsemble, batch: Batch, *, kept_list: bool, member_forces: bool = False
     ) -> Turn:
-        """Turns of energies and forces by ours."""
+        """Turns of energies and forces by ours; without anything compiled if its kernel is PyTorch's."""
         kept = NeighbourList(ensemble.cutoff_ang, SKIN_ANG) if kept_list else None
-        return self.turn(lambda: ensemble.evaluate(batch, neighbours=kept, member_forces=member_forces))
+        without_compiler = ensemble.kernel == "torch"
+
+        def call() -> None:
+            with forgone() if without_compiler else nullcontext():
+                ensemble.evaluate(batch, neighbours=kept, member_forces=member_forces)
+
+        return self.turn(call)
 
     def turn(self, call: Callable[[], object]) -> Turn:
         """Turns of a function of ours."""

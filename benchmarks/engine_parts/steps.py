@@ -39,7 +39,7 @@ def against_torchani(bench: Bench) -> None:
          "tuned kept", "× kept", "× rebuilt", "× torch kept", "× tuned kept", "spread"],
         rows,
         f"Neighbour list kept with a skin of {SKIN_ANG:g} Å, or found anew in every step. torch: ours "
-        "without the compiled kernel. TorchANI: the fastest of lists by vesin and (from 500 atoms) its own, "
+        "without anything compiled. TorchANI: the fastest of lists by vesin and (from 500 atoms) its own, "
         "of single and fused networks. tuned: TorchANI with glibc told to keep its memory "
         f"({' '.join(f'{k}={v}' for k, v in KEEP_MEMORY.items())}), without which much of its time is page "
         "faults. Spread: largest median above least.",
