@@ -26,9 +26,9 @@ from ase import Atoms
 
 from qm.label import Label
 from workflow.dataset import Dataset, write_segment
-from workflow.files import sync_tree
-from workflow.label_arrays import ROWS, LabelArrays
-from workflow.spool import LabelRecord, Provenance
+from workflow.storage.files import sync_tree
+from workflow.storage.label_arrays import ROWS, LabelArrays
+from workflow.storage.spool import LabelRecord, Provenance
 
 
 def make_record(rng: np.random.Generator) -> LabelRecord:

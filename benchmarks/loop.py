@@ -35,15 +35,15 @@ from unittest.mock import patch
 import workflow.campaign
 from site_configs.load import load_site
 from workflow.campaign import run_campaign
-from workflow.config import CampaignConfig
 from workflow.driver import Driver
+from workflow.execution.pool import ParslPool
 from workflow.journal import Journal
 from workflow.ledger import Event, Ledger, read_ledger
-from workflow.paths import CampaignPaths
-from workflow.pool import ParslPool
-from workflow.settings import save_resolved
+from workflow.settings.config import CampaignConfig
+from workflow.settings.load import save_resolved
 from workflow.stages.training import Training
 from workflow.state import CampaignState, fold
+from workflow.storage.paths import CampaignPaths
 
 SHORTEST_S, LONGEST_S = 0.05, 5.0
 MEAN_S = (LONGEST_S - SHORTEST_S) / math.log(LONGEST_S / SHORTEST_S)

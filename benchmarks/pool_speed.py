@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from site_configs.load import load_site
-from workflow.pool import ParslPool, Pool
+from workflow.execution.pool import ParslPool, Pool
 
 nothing = time.time  # importable on the workers, as a function of this script would not be
 

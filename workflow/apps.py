@@ -11,7 +11,7 @@ from parsl import DataFlowKernel, python_app
 
 from site_configs.config import SiteConfig
 from site_configs.roles import ROLES, Role
-from workflow.guard import Call, run_task
+from workflow.execution.guard import Call, run_task
 
 App = Callable[[Call], Future[dict[str, Any]]]
 

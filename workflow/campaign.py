@@ -13,28 +13,28 @@ from contextlib import closing
 from pathlib import Path
 
 from site_configs.config import SiteConfig
-from workflow.config import CampaignConfig
 from workflow.dataset import Dataset
-from workflow.deadline import FOR_EVER, Deadline
 from workflow.display import Display
 from workflow.driver import Driver, Ending
+from workflow.execution.deadline import FOR_EVER, Deadline
+from workflow.execution.pool import ParslPool, Pool, PoolBrokenError
+from workflow.execution.processes import reap
 from workflow.interrupt import interruptible
 from workflow.journal import Journal
 from workflow.ledger import Ledger
 from workflow.lock import HEARTBEAT_S, CampaignLock
 from workflow.opening import checked_fingerprint, open_dataset, take_import, tidy
-from workflow.paths import CampaignPaths
-from workflow.pool import ParslPool, Pool, PoolBrokenError
-from workflow.processes import reap
 from workflow.report import write_report
 from workflow.reporting.metrics import write_metrics
-from workflow.settings import settings_hash
+from workflow.settings.config import CampaignConfig
+from workflow.settings.load import settings_hash
 from workflow.stages.bootstrap import Bootstrap
 from workflow.stages.labelling import Labelling
 from workflow.stages.sampling import Sampling
 from workflow.stages.training import Training, record_merge
 from workflow.state import load_state
 from workflow.stop import StopRule
+from workflow.storage.paths import CampaignPaths
 from workflow.tasks.label import label_candidates
 
 logger = logging.getLogger(__name__)

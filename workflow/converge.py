@@ -19,12 +19,12 @@ from qm.espresso.config import EspressoConfig
 from qm.espresso.level import resolved
 from sampling.builder import BuildError
 from sampling.builders import make_builder
-from workflow.config import CampaignConfig
 from workflow.convergence import CUTOFF_FACTORS, SPACING_FACTORS, Axis, Point, recommended, sweep
 from workflow.display import complain, say
 from workflow.reporting.convergence_plot import convergence_figure
-from workflow.settings import load_campaign
-from workflow.settings_errors import SettingsError
+from workflow.settings.config import CampaignConfig
+from workflow.settings.errors import SettingsError
+from workflow.settings.load import load_campaign
 from workflow.tasks.context import BOOTSTRAP_STREAM, seed_sequence
 
 FOUND, NOT_FOUND, WRONG_USE = 0, 1, 2

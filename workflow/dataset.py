@@ -23,11 +23,11 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
-from workflow import manifest as manifests
-from workflow.files import sync_directory, sync_tree, temporary_sibling
-from workflow.label_arrays import PER_ATOM, ROWS, LabelArrays, find_fault, hex_ids, is_id
-from workflow.manifest import SEGMENTS, DatasetDamagedError, DatasetError, Manifest, SegmentEntry
-from workflow.spool import LabelRecord
+from workflow.storage import manifest as manifests
+from workflow.storage.files import sync_directory, sync_tree, temporary_sibling
+from workflow.storage.label_arrays import PER_ATOM, ROWS, LabelArrays, find_fault, hex_ids, is_id
+from workflow.storage.manifest import SEGMENTS, DatasetDamagedError, DatasetError, Manifest, SegmentEntry
+from workflow.storage.spool import LabelRecord
 
 # Whole segments are read, so chunks are large: 3 MB of positions. Coordinates are as good as random and are
 # not compressed: it would save 8 % of the space and cost half of the speed.

@@ -11,16 +11,16 @@ from typing import Any
 
 from site_configs.roles import Role
 from workflow.breaker import CircuitBreaker
-from workflow.config import CampaignConfig
-from workflow.deadline import FOR_EVER, Deadline
-from workflow.guard import TaskResult
+from workflow.execution.deadline import FOR_EVER, Deadline
+from workflow.execution.guard import TaskResult
+from workflow.execution.pool import Pool
 from workflow.journal import Journal
 from workflow.ledger import Event
-from workflow.paths import CampaignPaths
-from workflow.pool import Pool
-from workflow.settings import changed_keys, load_campaign, refuse_unsafe_changes, save_resolved
-from workflow.settings_errors import SettingsError
+from workflow.settings.config import CampaignConfig
+from workflow.settings.errors import SettingsError
+from workflow.settings.load import changed_keys, load_campaign, refuse_unsafe_changes, save_resolved
 from workflow.state import CampaignState
+from workflow.storage.paths import CampaignPaths
 
 logger = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from workflow.dataset import Dataset
-from workflow.extxyz import write_extxyz
-from workflow.manifest import DatasetError
-from workflow.paths import CampaignPaths
+from workflow.storage.extxyz import write_extxyz
+from workflow.storage.manifest import DatasetError
+from workflow.storage.paths import CampaignPaths
 
 FORMATS = ("extxyz",)
 

@@ -9,7 +9,7 @@ from qm.espresso.config import EspressoConfig
 from qm.espresso.labeller import EspressoLabeller
 from qm.label import Labeller
 from workflow.potential_labeller import PotentialLabeller
-from workflow.settings_errors import SettingsError
+from workflow.settings.errors import SettingsError
 
 
 def make_labeller(config: LabellerConfig) -> Labeller:

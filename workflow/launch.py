@@ -19,20 +19,20 @@ from typing import NoReturn
 from site_configs.load import SiteError
 from site_configs.local import LocalSite
 from site_configs.schedulers import SchedulerError
-from workflow.allocation import RESUME, enter, leave, wait_until_free
-from workflow.deadline import FOR_EVER
 from workflow.display import complain, make_display, say
 from workflow.driver import Ending
+from workflow.execution.deadline import FOR_EVER
+from workflow.execution.pool import PoolBrokenError
 from workflow.interrupt import WARNINGS
+from workflow.launching.allocation import RESUME, enter, leave, wait_until_free
+from workflow.launching.plan import Plan, make_plan
+from workflow.launching.site_plan import check_host, sites_text
+from workflow.launching.submission import Submission
 from workflow.ledger import LedgerDamagedError
 from workflow.lock import CampaignRunningError
-from workflow.manifest import DatasetError
-from workflow.paths import CampaignPaths
-from workflow.plan import Plan, make_plan
-from workflow.pool import PoolBrokenError
-from workflow.settings_errors import SettingsError
-from workflow.site_plan import check_host, sites_text
-from workflow.submission import Submission
+from workflow.settings.errors import SettingsError
+from workflow.storage.manifest import DatasetError
+from workflow.storage.paths import CampaignPaths
 
 FINISHED, FAILED, WRONG_USE = 0, 1, 2
 

@@ -7,17 +7,17 @@ from pathlib import Path
 
 from qm.checks import check_label
 from qm.label import LabelFailure
-from workflow.config import CampaignConfig
 from workflow.dataset import Dataset
-from workflow.extxyz import ExtxyzError, read_extxyz
-from workflow.files import remove_temporary_files
 from workflow.labellers import make_labeller, refuse_other_level
-from workflow.manifest import DatasetDamagedError
-from workflow.paths import CampaignPaths
-from workflow.settings_errors import SettingsError
-from workflow.spool import LabelRecord, Refusal, item_path, write_label, write_refusal
-from workflow.spool import ids as spooled
+from workflow.settings.config import CampaignConfig
+from workflow.settings.errors import SettingsError
 from workflow.state import CampaignState
+from workflow.storage.extxyz import ExtxyzError, read_extxyz
+from workflow.storage.files import remove_temporary_files
+from workflow.storage.manifest import DatasetDamagedError
+from workflow.storage.paths import CampaignPaths
+from workflow.storage.spool import LabelRecord, Refusal, item_path, write_label, write_refusal
+from workflow.storage.spool import ids as spooled
 
 
 def open_dataset(paths: CampaignPaths) -> Dataset:

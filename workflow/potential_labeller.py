@@ -19,7 +19,7 @@ from qm.checks import input_problem
 from qm.config import PotentialLabellerConfig
 from qm.fingerprint import fingerprint
 from qm.label import Label, LabelFailure
-from workflow.paths import CampaignPaths
+from workflow.storage.paths import CampaignPaths
 
 CODE = "potential"
 VERSION = "1"

@@ -12,11 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from potentials.storage import DamagedModelError
-from workflow.config import CampaignConfig
 from workflow.display import complain, say
-from workflow.files import DamagedFileError, load_npz, write_bytes_atomic
 from workflow.ledger import LedgerDamagedError, read_ledger
-from workflow.paths import CampaignPaths
 from workflow.reporting import plots
 from workflow.reporting.crystals import Crystal
 from workflow.reporting.properties import Crystals, crystal_properties
@@ -24,9 +21,12 @@ from workflow.reporting.report_page import Page, picture, table
 from workflow.reporting.rounds import RoundRow, round_rows
 from workflow.reporting.summary import NoCampaignError, Summary, summarise, worker_hours
 from workflow.reporting.texts import duration_text, survival_text
-from workflow.settings import load_campaign
-from workflow.settings_errors import SettingsError
+from workflow.settings.config import CampaignConfig
+from workflow.settings.errors import SettingsError
+from workflow.settings.load import load_campaign
 from workflow.state import CampaignState, Round, load_state
+from workflow.storage.files import DamagedFileError, load_npz, write_bytes_atomic
+from workflow.storage.paths import CampaignPaths
 from workflow.survival import Survival, survival_curve
 
 REPORT_NAME = "report.html"

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workflow.display import complain, say
-from workflow.jobs import submitted_jobs
+from workflow.launching.jobs import submitted_jobs
 from workflow.ledger import LedgerDamagedError
-from workflow.paths import CampaignPaths
 from workflow.reporting.summary import NoCampaignError, Summary, summarise
 from workflow.reporting.texts import errors_text, survival_text
+from workflow.storage.paths import CampaignPaths
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

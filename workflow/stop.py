@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from workflow.config import CampaignConfig
+from workflow.settings.config import CampaignConfig
 from workflow.state import CampaignState, round_name
 from workflow.survival import Median, median_survival
 

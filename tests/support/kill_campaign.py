@@ -29,9 +29,9 @@ from tiny_campaign import check_books, events, tiny_settings
 
 from site_configs.marks import CAMPAIGN_MARK, marked
 from workflow.dataset import Dataset
-from workflow.paths import CampaignPaths
-from workflow.spool import ids
 from workflow.state import load_state
+from workflow.storage.paths import CampaignPaths
+from workflow.storage.spool import ids
 
 KINDS = ("driver", "worker", "manager", "interchange", "group")
 LIMIT_S = 180.0

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from site_configs.roles import ROLES, Role
-from workflow.guard import TaskResult
+from workflow.execution.guard import TaskResult
 
 
 class ThreadPool:

@@ -7,11 +7,11 @@ from thread_pool import ThreadPool
 
 from site_configs.load import load_site
 from workflow.campaign import run_campaign
-from workflow.config import CampaignConfig
 from workflow.dataset import Dataset
 from workflow.ledger import read_ledger
-from workflow.paths import CampaignPaths
-from workflow.settings import load_campaign, save_resolved
+from workflow.settings.config import CampaignConfig
+from workflow.settings.load import load_campaign, save_resolved
+from workflow.storage.paths import CampaignPaths
 
 SETTINGS = {
     "name": "tiny",

@@ -4,8 +4,8 @@ from concurrent.futures import Future
 
 from thread_pool import ThreadPool
 
-from workflow.guard import TaskResult
-from workflow.pool import PoolBrokenError
+from workflow.execution.guard import TaskResult
+from workflow.execution.pool import PoolBrokenError
 
 
 class HoldingPool(ThreadPool):

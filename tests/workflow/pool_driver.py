@@ -9,7 +9,7 @@ from pathlib import Path
 import pool_tasks as tasks
 
 from site_configs.load import load_site
-from workflow.pool import ParslPool
+from workflow.execution.pool import ParslPool
 
 
 def main() -> None:

@@ -12,9 +12,9 @@ import pool_tasks as tasks
 
 from site_configs.load import load_site
 from site_configs.marks import command
+from workflow.execution.pool import ParslPool, PoolBrokenError
+from workflow.execution.processes import members
 from workflow.lock import CampaignLock
-from workflow.pool import ParslPool, PoolBrokenError
-from workflow.processes import members
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
 """A made-up campaign directory: a ledger as the driver writes it, with files beside it."""
 
 from qm.config import EamConfig
-from workflow.config import CampaignConfig
 from workflow.labellers import make_labeller
 from workflow.ledger import Ledger
-from workflow.paths import CampaignPaths
-from workflow.settings import save_resolved
+from workflow.settings.config import CampaignConfig
+from workflow.settings.load import save_resolved
+from workflow.storage.paths import CampaignPaths
 
 T0 = 1_700_000_000.0
 

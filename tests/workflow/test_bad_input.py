@@ -12,7 +12,7 @@ import workflow.campaign
 from workflow.dataset import Dataset
 from workflow.launch import main
 from workflow.ledger import LEDGER_NAME
-from workflow.paths import CampaignPaths
+from workflow.storage.paths import CampaignPaths
 
 HOLDER = """
 import sys

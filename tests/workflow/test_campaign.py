@@ -24,15 +24,15 @@ import workflow.campaign
 import workflow.stages.training
 from workflow.campaign import MAX_BREAKDOWNS
 from workflow.dataset import Dataset
-from workflow.extxyz import read_extxyz, write_extxyz
+from workflow.execution.pool import PoolBrokenError
 from workflow.lock import CampaignRunningError
-from workflow.manifest import DatasetDamagedError
-from workflow.paths import CampaignPaths
-from workflow.pool import PoolBrokenError
-from workflow.settings import save_resolved
-from workflow.settings_errors import SettingsError
-from workflow.spool import Candidate, ids, read_refusal, write_candidate, write_label
+from workflow.settings.errors import SettingsError
+from workflow.settings.load import save_resolved
 from workflow.state import load_state
+from workflow.storage.extxyz import read_extxyz, write_extxyz
+from workflow.storage.manifest import DatasetDamagedError
+from workflow.storage.paths import CampaignPaths
+from workflow.storage.spool import Candidate, ids, read_refusal, write_candidate, write_label
 from workflow.tasks.label import label_candidates
 from workflow.tasks.rescore import rescore_candidates
 

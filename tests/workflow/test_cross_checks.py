@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 from tiny_campaign import tiny_config
 
-from workflow.cross_checks import widest_spacing_ang
+from workflow.settings.cross_checks import widest_spacing_ang
 
 IMPOSSIBLE = [
     ({"builder__density_g_per_cm3": [2.0, 9.0]}, "builder: Al at 9 g/cm³ with atoms 2 Å apart fills"),

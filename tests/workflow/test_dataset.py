@@ -19,8 +19,8 @@ from qm.fingerprint import label_id
 from qm.label import Label
 from workflow import dataset as dataset_module
 from workflow.dataset import Dataset
-from workflow.manifest import DatasetDamagedError, DatasetError
-from workflow.spool import LabelRecord, Provenance
+from workflow.storage.manifest import DatasetDamagedError, DatasetError
+from workflow.storage.spool import LabelRecord, Provenance
 
 FINGERPRINT = "0" * 32
 
@@ -406,7 +406,7 @@ def test_a_damaged_head_is_never_taken_for_an_empty_data_set(damaged, content):
 
 
 def test_another_format_is_refused(dataset, monkeypatch):
-    monkeypatch.setattr("workflow.manifest.FORMAT", 0)
+    monkeypatch.setattr("workflow.storage.manifest.FORMAT", 0)
     with pytest.raises(DatasetError, match="is of format 1, this program reads format 0"):
         Dataset.open(dataset.root)
 
@@ -421,8 +421,8 @@ def test_errors_survive_the_trip_between_processes(kind):
 
 def test_what_a_killed_merge_left_is_collected_by_the_next(dataset, monkeypatch):
     """Stop a merge before each of its steps in turn, as a kill would."""
-    steps = ["zarr.create_group", "workflow.dataset.sync_tree", "workflow.manifest.commit"]
-    steps += ["workflow.manifest.write_json_atomic"]
+    steps = ["zarr.create_group", "workflow.dataset.sync_tree", "workflow.storage.manifest.commit"]
+    steps += ["workflow.storage.manifest.write_json_atomic"]
     dataset.merge(make_records([0]), round=0)
 
     class Killed(BaseException):

@@ -11,8 +11,8 @@ from unusual_pools import HoldingPool
 import workflow.campaign
 from site_configs.load import load_site
 from workflow.campaign import run_campaign
-from workflow.deadline import FOR_EVER, Deadline, allocation_deadline
-from workflow.paths import CampaignPaths
+from workflow.execution.deadline import FOR_EVER, Deadline, allocation_deadline
+from workflow.storage.paths import CampaignPaths
 
 
 def run(directory, deadline, config=None, pool=None, act=None):

@@ -12,12 +12,12 @@ import workflow.tasks.context
 from qm.espresso.gth import convert
 from qm.fingerprint import label_id
 from workflow.dataset import Dataset
-from workflow.evidence import MOST_KEPT, keep_evidence
 from workflow.labellers import make_labeller
 from workflow.launch import main
-from workflow.paths import CampaignPaths
-from workflow.plan import make_plan
-from workflow.spool import Candidate, Provenance, ids, read_refusal, write_candidate
+from workflow.launching.plan import make_plan
+from workflow.storage.evidence import MOST_KEPT, keep_evidence
+from workflow.storage.paths import CampaignPaths
+from workflow.storage.spool import Candidate, Provenance, ids, read_refusal, write_candidate
 from workflow.tasks.label import label_candidates
 
 GAMMA = {"k_spacing_per_ang": 9.0, "k_shift": [0, 0, 0], "wavefunction_cutoff_ry": 16.0}

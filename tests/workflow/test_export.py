@@ -14,7 +14,7 @@ from qm.fingerprint import label_id
 from qm.label import Label
 from workflow import export
 from workflow.dataset import Dataset
-from workflow.spool import LabelRecord, Provenance
+from workflow.storage.spool import LabelRecord, Provenance
 
 
 def make_record(scale):

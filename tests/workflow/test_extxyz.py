@@ -13,8 +13,8 @@ from ase.stress import voigt_6_to_full_3x3_stress
 
 from qm.fingerprint import label_id
 from qm.label import Label
-from workflow.extxyz import ExtxyzError, read_extxyz, write_extxyz
-from workflow.spool import LabelRecord, Provenance
+from workflow.storage.extxyz import ExtxyzError, read_extxyz, write_extxyz
+from workflow.storage.spool import LabelRecord, Provenance
 
 FINGERPRINT = "0" * 32
 

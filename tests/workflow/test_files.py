@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workflow.files import (
+from workflow.storage.files import (
     DamagedFileError,
     load_npz,
     read_json,
@@ -149,7 +149,7 @@ def test_temporary_files_of_killed_writers_are_removed_and_nothing_else(tmp_path
 WRITER = """
 import sys
 from pathlib import Path
-from workflow.files import write_bytes_atomic
+from workflow.storage.files import write_bytes_atomic
 path, number = Path(sys.argv[1]), 0
 print("started", flush=True)
 while True:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pool_tasks as tasks
 import pytest
 
-from workflow.guard import TaskResult, one_line, pack, run_guarded, unpack
+from workflow.execution.guard import TaskResult, one_line, pack, run_guarded, unpack
 
 NO_GPUS = Path("/nowhere")
 

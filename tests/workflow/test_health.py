@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from site_configs.health import HealthConfig
-from workflow.health import ExecutorWatch
+from workflow.execution.health import ExecutorWatch
 
 # Shorter than settings may be.
 QUICK = HealthConfig.model_construct(heartbeat_period_s=0.05, silence_s=0.25, start_s=0.25, idle_s=60)

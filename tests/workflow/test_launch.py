@@ -6,13 +6,13 @@ from synthetic_campaign import make_config, two_rounds
 
 import workflow.campaign
 from workflow.driver import Ending
+from workflow.execution.pool import PoolBrokenError
 from workflow.launch import main
+from workflow.launching.plan import make_plan
 from workflow.lock import CampaignLock
-from workflow.paths import CampaignPaths
-from workflow.plan import make_plan
-from workflow.pool import PoolBrokenError
-from workflow.settings import load_campaign, save_resolved
-from workflow.settings_errors import SettingsError
+from workflow.settings.errors import SettingsError
+from workflow.settings.load import load_campaign, save_resolved
+from workflow.storage.paths import CampaignPaths
 
 
 @pytest.fixture

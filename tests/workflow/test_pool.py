@@ -18,9 +18,9 @@ from site_configs.config import SiteConfig
 from site_configs.load import load_site
 from site_configs.marks import CAMPAIGN_MARK, WORKER_MARK, command, environment, start_ticks
 from site_configs.roles import ROLES, Role
-from workflow.guard import TaskResult
-from workflow.pool import ParslPool, PoolBrokenError
-from workflow.processes import members, reap
+from workflow.execution.guard import TaskResult
+from workflow.execution.pool import ParslPool, PoolBrokenError
+from workflow.execution.processes import members, reap
 
 RESULT_S = 60
 """More than any of these tasks takes on a busy machine."""

@@ -18,10 +18,10 @@ from qm.checks import check_label
 from qm.config import CheckConfig, PotentialLabellerConfig
 from workflow.labellers import make_labeller
 from workflow.launch import main
-from workflow.paths import CampaignPaths
 from workflow.reporting.label_calculator import LabelCalculator
-from workflow.settings import load_campaign
-from workflow.settings_errors import SettingsError
+from workflow.settings.errors import SettingsError
+from workflow.settings.load import load_campaign
+from workflow.storage.paths import CampaignPaths
 
 
 def settings_of(path):

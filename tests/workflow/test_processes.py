@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from site_configs.marks import CAMPAIGN_MARK, WORKER_MARK, own_name
-from workflow.processes import members, reap, reap_strays
+from workflow.execution.processes import members, reap, reap_strays
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -57,7 +57,7 @@ def test_reap_finds_processes_that_left_their_session_and_parent(start: Start, t
 
 def test_reap_spares_ourselves_and_our_ancestors(start: Start, tmp_path: Path) -> None:
     code = (
-        "import subprocess; from workflow.processes import reap;"
+        "import subprocess; from workflow.execution.processes import reap;"
         "child = subprocess.Popen(['sleep', '600']);"
         f"print(reap({tmp_path.name!r}) == [child.pid], flush=True)"
     )

@@ -16,10 +16,10 @@ import workflow.stages.training
 from site_configs.load import load_site
 from site_configs.marks import CAMPAIGN_MARK, marked
 from workflow.campaign import run_campaign
-from workflow.paths import CampaignPaths
 from workflow.reporting.summary import summarise
-from workflow.spool import ids, read_refusal
 from workflow.state import load_state
+from workflow.storage.paths import CampaignPaths
+from workflow.storage.spool import ids, read_refusal
 
 SUPPORT = Path(__file__).parents[1] / "support"
 LIMIT_S = 120

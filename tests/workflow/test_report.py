@@ -13,10 +13,10 @@ from potentials.config import AniConfig
 from potentials.descriptors import DescriptorSpec
 from potentials.ensemble import AniEnsemble
 from potentials.network import initial
-from workflow.files import save_npz_atomic
 from workflow.report import main, write_report
 from workflow.reporting.properties import crystal_properties
 from workflow.state import load_state
+from workflow.storage.files import save_npz_atomic
 
 SMALL = {
     "kind": "ani",

@@ -9,9 +9,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
-from workflow import strict_yaml
-from workflow.config import CampaignConfig
-from workflow.settings import (
+from workflow.settings import strict_yaml
+from workflow.settings.config import CampaignConfig
+from workflow.settings.errors import SettingsError
+from workflow.settings.fields import all_names
+from workflow.settings.load import (
     SAFE_TO_CHANGE,
     changed_keys,
     load_campaign,
@@ -21,8 +23,6 @@ from workflow.settings import (
     save_resolved,
     settings_hash,
 )
-from workflow.settings_errors import SettingsError
-from workflow.settings_fields import all_names
 
 MODEL = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 

@@ -9,9 +9,9 @@ import pytest
 from ase.build import bulk
 
 from qm.label import Label
-from workflow import spool
-from workflow.files import DamagedFileError, save_npz_atomic, temporary_sibling
-from workflow.spool import Candidate, LabelRecord, Provenance, Refusal
+from workflow.storage import spool
+from workflow.storage.files import DamagedFileError, save_npz_atomic, temporary_sibling
+from workflow.storage.spool import Candidate, LabelRecord, Provenance, Refusal
 
 PROVENANCE = Provenance(
     source="trajectory",

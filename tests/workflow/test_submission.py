@@ -8,16 +8,16 @@ import subprocess
 import pytest
 from synthetic_campaign import make_config
 
-import workflow.allocation
+import workflow.launching.allocation
 from site_configs.load import load_site, site_names
-from workflow.allocation import leave, wait_until_free
 from workflow.driver import Ending
 from workflow.launch import main
+from workflow.launching.allocation import leave, wait_until_free
+from workflow.launching.plan import make_plan
 from workflow.lock import CampaignRunningError
-from workflow.paths import CampaignPaths
-from workflow.plan import make_plan
-from workflow.settings import save_resolved
+from workflow.settings.load import save_resolved
 from workflow.status import main as status_main
+from workflow.storage.paths import CampaignPaths
 
 SBATCH = """\
 n=$(($(/bin/cat {0}/n 2>/dev/null || echo 100) + 1))
@@ -188,7 +188,7 @@ def test_the_chain_goes_on_only_where_there_is_something_to_do(
 
 
 def test_a_job_waits_for_a_campaign_that_a_killed_one_left_locked(monkeypatch):
-    monkeypatch.setattr(workflow.allocation, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(workflow.launching.allocation, "_LOOK_EVERY_S", 0.01)
     answers = [CampaignRunningError("held"), CampaignRunningError("held"), "plan"]
 
     def make():
@@ -198,7 +198,7 @@ def test_a_job_waits_for_a_campaign_that_a_killed_one_left_locked(monkeypatch):
         return answer
 
     assert wait_until_free(make) == "plan"
-    monkeypatch.setattr(workflow.allocation, "STALE_S", 0.05)
+    monkeypatch.setattr(workflow.launching.allocation, "STALE_S", 0.05)
     answers.extend([CampaignRunningError("alive")] * 1000)
     with pytest.raises(CampaignRunningError, match="alive"):
         wait_until_free(make)

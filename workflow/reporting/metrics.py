@@ -8,9 +8,9 @@ from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
-from workflow.files import write_bytes_atomic
 from workflow.ledger import read_ledger
 from workflow.reporting.rounds import RoundRow, round_rows
+from workflow.storage.files import write_bytes_atomic
 
 METRICS_NAME = "metrics.csv"
 

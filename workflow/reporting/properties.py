@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 import potentials
 from potentials.calculator import EnsembleCalculator
-from workflow.config import CampaignConfig
-from workflow.files import DamagedFileError, read_json, write_json_atomic
 from workflow.labellers import make_labeller
-from workflow.paths import CampaignPaths
 from workflow.reporting.crystal_cells import STRUCTURES
 from workflow.reporting.crystals import ColdCurve, Crystal, alloy_table, cold_curve, crystal_table
 from workflow.reporting.label_calculator import LabelCalculator
+from workflow.settings.config import CampaignConfig
 from workflow.state import CampaignState
+from workflow.storage.files import DamagedFileError, read_json, write_json_atomic
+from workflow.storage.paths import CampaignPaths
 
 PROPERTIES_NAME = "crystals.json"
 CHEAP_LABEL_S = 0.5

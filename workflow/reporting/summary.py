@@ -9,11 +9,11 @@ from typing import Any
 
 from workflow.ledger import LEDGER_NAME
 from workflow.lock import holder
-from workflow.paths import CampaignPaths
 from workflow.reporting.rounds import n_validation
-from workflow.spool import ids
 from workflow.state import CampaignState, load_state
 from workflow.stop import survival_of_cycle
+from workflow.storage.paths import CampaignPaths
+from workflow.storage.spool import ids
 
 
 class NoCampaignError(ValueError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from workflow.driver import Driver
-from workflow.guard import TaskResult
+from workflow.execution.guard import TaskResult
 from workflow.stages.labelling import Labelling
 from workflow.tasks.build import BuildSummary, build_candidates
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from functools import partial
 
 from workflow.driver import Driver
-from workflow.guard import TaskResult
-from workflow.spool import ids as spooled
-from workflow.spool import item_path
+from workflow.execution.guard import TaskResult
+from workflow.storage.spool import ids as spooled
+from workflow.storage.spool import item_path
 from workflow.tasks.label import (
     MISSING,
     LabelOutcome,

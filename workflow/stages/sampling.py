@@ -7,7 +7,7 @@ from functools import partial
 from math import ceil
 
 from workflow.driver import Driver
-from workflow.guard import TaskResult
+from workflow.execution.guard import TaskResult
 from workflow.stages.labelling import Labelling
 from workflow.state import Group
 from workflow.tasks.sample import ChunkSummary, read_summary, sample_chunk

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 from workflow.dataset import Dataset
 from workflow.driver import Driver
-from workflow.files import DamagedFileError
-from workflow.guard import TaskResult
+from workflow.execution.guard import TaskResult
 from workflow.ledger import Event
-from workflow.spool import LabelRecord, item_path, read_label
 from workflow.stages.labelling import Labelling
 from workflow.state import Round, validation_score
+from workflow.storage.files import DamagedFileError
+from workflow.storage.spool import LabelRecord, item_path, read_label
 from workflow.tasks.train import TrainingSummary, point_current_at, train_round
 
 _REMEDY = "See logs/ for the error; mend its cause, then run the same command again."

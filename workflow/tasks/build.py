@@ -8,7 +8,7 @@ from qm.fingerprint import label_id
 from sampling.builder import BuildError
 from sampling.builders import make_builder
 from sampling.gates import reject_reason
-from workflow.spool import Candidate, Provenance, write_candidate
+from workflow.storage.spool import Candidate, Provenance, write_candidate
 from workflow.tasks.context import BOOTSTRAP_STREAM, campaign, labeller, seed_sequence
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from qm.label import Labeller
-from workflow.config import CampaignConfig
 from workflow.labellers import make_labeller, refuse_other_level
-from workflow.paths import CampaignPaths
-from workflow.settings import load_campaign
+from workflow.settings.config import CampaignConfig
+from workflow.settings.load import load_campaign
 from workflow.state import load_state
+from workflow.storage.paths import CampaignPaths
 
 BOOTSTRAP_STREAM, SAMPLING_STREAM, TRAINING_STREAM = range(3)
 """Branches of the campaign's seed, so that no two stages ever draw the same numbers."""

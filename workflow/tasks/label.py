@@ -8,11 +8,11 @@ from tempfile import TemporaryDirectory
 
 from qm.checks import check_label
 from qm.label import Label, LabelFailure, Labeller
-from workflow.config import CampaignConfig
-from workflow.evidence import keep_evidence
-from workflow.files import DamagedFileError
-from workflow.paths import CampaignPaths
-from workflow.spool import (
+from workflow.settings.config import CampaignConfig
+from workflow.storage.evidence import keep_evidence
+from workflow.storage.files import DamagedFileError
+from workflow.storage.paths import CampaignPaths
+from workflow.storage.spool import (
     Candidate,
     LabelRecord,
     Refusal,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from potentials.disagreement import Calibration
 from sampling.selection import make_selector
-from workflow.spool import item_path, read_candidate
+from workflow.storage.spool import item_path, read_candidate
 from workflow.tasks.context import campaign
 from workflow.tasks.models import ensemble
 

@@ -17,11 +17,11 @@ from sampling.results import CandidateFrame, ChunkResult
 from sampling.search import advance
 from sampling.selection import make_selector
 from sampling.slot_group import SlotGroup
-from workflow.config import CampaignConfig
-from workflow.files import DamagedFileError, read_json, write_json_atomic
-from workflow.paths import CampaignPaths
-from workflow.spool import Candidate, Provenance, write_candidate
+from workflow.settings.config import CampaignConfig
 from workflow.state import round_name
+from workflow.storage.files import DamagedFileError, read_json, write_json_atomic
+from workflow.storage.paths import CampaignPaths
+from workflow.storage.spool import Candidate, Provenance, write_candidate
 from workflow.tasks.context import SAMPLING_STREAM, campaign, labeller
 from workflow.tasks.models import ensemble
 

@@ -15,11 +15,17 @@ from potentials.ensemble import AniEnsemble
 from potentials.training.errors import evaluate_errors
 from potentials.training.train import TrainingError, TrainingResult, train_ensemble
 from potentials.training.training_set import TrainingSet, is_validation
-from workflow.config import CampaignConfig
 from workflow.dataset import Dataset, Snapshot
-from workflow.files import read_json, save_npz_atomic, sync_directory, temporary_sibling, write_json_atomic
-from workflow.paths import CampaignPaths
+from workflow.settings.config import CampaignConfig
 from workflow.state import round_name
+from workflow.storage.files import (
+    read_json,
+    save_npz_atomic,
+    sync_directory,
+    temporary_sibling,
+    write_json_atomic,
+)
+from workflow.storage.paths import CampaignPaths
 from workflow.tasks.context import TRAINING_STREAM, campaign, seed_sequence
 from workflow.tasks.models import ensemble, worker_device
 

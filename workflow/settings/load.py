@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from workflow import strict_yaml
-from workflow.files import write_bytes_atomic
-from workflow.settings_errors import Path as KeyPath
-from workflow.settings_errors import SettingsError, dotted, explain
+from workflow.settings import strict_yaml
+from workflow.settings.errors import Path as KeyPath
+from workflow.settings.errors import SettingsError, dotted, explain
+from workflow.storage.files import write_bytes_atomic
 
 if TYPE_CHECKING:
-    from workflow.config import CampaignConfig
+    from workflow.settings.config import CampaignConfig
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -98,7 +98,7 @@ def _key(target: Any, step: str, override: str, name: str) -> str | int:
 
 def load_campaign(path: Path, overrides: Sequence[str] = ()) -> CampaignConfig:
     """Read the settings of a campaign; see :func:`load_settings`."""
-    from workflow.config import CampaignConfig
+    from workflow.settings.config import CampaignConfig
 
     return load_settings(CampaignConfig, path, overrides)
 

@@ -24,11 +24,11 @@ from site_configs.parsl_config import parsl_config, python_path
 from site_configs.providers import cancel_blocks
 from site_configs.roles import ROLES, Role
 from workflow.apps import role_apps
-from workflow.guard import GPU_CLAIMS, Call, TaskResult, one_line, pack, unpack
-from workflow.health import ExecutorWatch
-from workflow.processes import reap, reap_strays
-from workflow.running import find, forget
-from workflow.surroundings import environment, fresh_directory, log_file, path_without_blanks
+from workflow.execution.guard import GPU_CLAIMS, Call, TaskResult, one_line, pack, unpack
+from workflow.execution.health import ExecutorWatch
+from workflow.execution.processes import reap, reap_strays
+from workflow.execution.running import find, forget
+from workflow.execution.surroundings import environment, fresh_directory, log_file, path_without_blanks
 
 _LOSSES = (WorkerLost, ManagerLost)
 
@@ -87,8 +87,8 @@ class Pool(Protocol):
 class ParslPool:
     """A pool of Parsl executors, one for each role or one that all share.
 
-    Every process of the pool carries the campaign's mark, so that `workflow.processes.reap` finds it, and
-    ends by itself within about two seconds when the driver is gone, however it went.
+    Every process of the pool carries the campaign's mark, so that `workflow.execution.processes.reap` finds
+    it, and ends by itself within about two seconds when the driver is gone, however it went.
 
     Parameters
     ----------

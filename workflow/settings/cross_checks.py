@@ -13,7 +13,7 @@ from sampling.packing import extreme_compositions, volume_per_atom
 from sampling.pair_distances import distance_matrix
 
 if TYPE_CHECKING:
-    from workflow.config import CampaignConfig
+    from workflow.settings.config import CampaignConfig
 
 
 def problems(config: CampaignConfig) -> Iterator[str]:

@@ -9,13 +9,13 @@ from site_configs.config import BatchSite, SiteConfig
 from site_configs.load import SiteError
 from site_configs.local import LocalSite
 from site_configs.schedulers import make_scheduler
-from workflow.deadline import Deadline, allocation_deadline
 from workflow.display import say
 from workflow.driver import Ending
+from workflow.execution.deadline import Deadline, allocation_deadline
+from workflow.launching.plan import Plan
+from workflow.launching.submission import cancel_rest_of_chain
 from workflow.lock import STALE_S, CampaignRunningError
-from workflow.paths import CampaignPaths
-from workflow.plan import Plan
-from workflow.submission import cancel_rest_of_chain
+from workflow.storage.paths import CampaignPaths
 
 RESUME = 75
 """Exit status of a job whose campaign goes on in another one (EX_TEMPFAIL of sysexits.h)."""

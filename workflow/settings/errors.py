@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from workflow.settings_fields import all_names, discriminator_of, models_in, tags_of
+from workflow.settings.fields import all_names, discriminator_of, models_in, tags_of
 
 Path = tuple[str | int, ...]
 _Located = tuple[Path, type[BaseModel] | None, dict[str, Any]]

@@ -20,7 +20,7 @@ from potentials.config import PotentialConfig
 from potentials.training.config import TrainingConfig
 from qm.config import CheckConfig, LabellerConfig
 from sampling.config import BuilderConfig, GateConfig, SamplingConfig, SelectorConfig
-from workflow.cross_checks import problems
+from workflow.settings.cross_checks import problems
 
 _MODEL = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from site_configs.health import HealthConfig
 from site_configs.marks import kill
-from workflow.guard import one_line
-from workflow.running import RunningTask, running
+from workflow.execution.guard import one_line
+from workflow.execution.running import RunningTask, running
 
 _log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from workflow.settings_errors import Path as KeyPath
-from workflow.settings_errors import SettingsError
+from workflow.settings.errors import Path as KeyPath
+from workflow.settings.errors import SettingsError
 
 _SCALARS = (
     ("null", re.compile(r"^(?:~|null|Null|NULL|)$"), [*"~nN", ""]),

@@ -13,16 +13,17 @@ from qm.espresso.config import EspressoConfig
 from qm.espresso.level import resolved
 from site_configs.config import SiteConfig
 from site_configs.load import load_site
-from workflow import strict_yaml
-from workflow.config import CampaignConfig
 from workflow.labellers import make_labeller, refuse_other_level
+from workflow.launching.site_plan import check_site, site_text
 from workflow.ledger import LEDGER_NAME
 from workflow.lock import CampaignRunningError, holder
-from workflow.paths import CampaignPaths
 from workflow.potential_labeller import find_ensemble
 from workflow.reporting.summary import summarise
 from workflow.reporting.texts import duration_text
-from workflow.settings import (
+from workflow.settings import strict_yaml
+from workflow.settings.config import CampaignConfig
+from workflow.settings.errors import SettingsError
+from workflow.settings.load import (
     SAFE_TO_CHANGE,
     Change,
     changed_keys,
@@ -30,9 +31,8 @@ from workflow.settings import (
     refuse_unsafe_changes,
     save_resolved,
 )
-from workflow.settings_errors import SettingsError
-from workflow.site_plan import check_site, site_text
 from workflow.state import load_state
+from workflow.storage.paths import CampaignPaths
 
 CAMPAIGNS = Path("campaigns")
 _SITE = "site."

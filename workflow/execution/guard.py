@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from site_configs.marks import WORKER_MARK, own_name, place
 from site_configs.pinning import pin_once
-from workflow.running import RunningTask
+from workflow.execution.running import RunningTask
 
 if TYPE_CHECKING:
     from site_configs.roles import Role
@@ -81,7 +81,7 @@ class Call:
     payload: bytes
     timeout_s: float | None
     records: str
-    """Directory of the files of running tasks (see `workflow.running`)."""
+    """Directory of the files of running tasks (see `workflow.execution.running`)."""
 
 
 def pack(function: Callable[..., Any], args: tuple[Any, ...]) -> bytes:

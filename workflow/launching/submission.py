@@ -11,10 +11,10 @@ import yaml
 from site_configs.batch import BatchJob, batch_script
 from site_configs.config import SITE, BatchSite
 from site_configs.schedulers import Scheduler, make_scheduler
-from workflow.files import write_bytes_atomic
-from workflow.jobs import record_jobs, submitted_jobs
-from workflow.paths import CampaignPaths
-from workflow.plan import Plan
+from workflow.launching.jobs import record_jobs, submitted_jobs
+from workflow.launching.plan import Plan
+from workflow.storage.files import write_bytes_atomic
+from workflow.storage.paths import CampaignPaths
 
 
 @dataclass(frozen=True)

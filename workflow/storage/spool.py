@@ -17,7 +17,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from qm.label import Label
-from workflow.files import DamagedFileError, load_npz, save_npz_atomic
+from workflow.storage.files import DamagedFileError, load_npz, save_npz_atomic
 
 SUFFIX = ".npz"
 Source = Literal["bootstrap", "trajectory", "import"]

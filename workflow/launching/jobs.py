@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from workflow.files import DamagedFileError, read_json, write_json_atomic
-from workflow.paths import CampaignPaths
+from workflow.storage.files import DamagedFileError, read_json, write_json_atomic
+from workflow.storage.paths import CampaignPaths
 
 
 def record_jobs(paths: CampaignPaths, jobs: Sequence[str]) -> None:

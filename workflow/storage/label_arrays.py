@@ -14,7 +14,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from qm.label import Label
-from workflow.spool import LabelRecord, Provenance, label_details
+from workflow.storage.spool import LabelRecord, Provenance, label_details
 
 ID_BYTES = 16
 CHECKSUM_BYTES = 16

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from qm.fingerprint import label_id
 from qm.label import Label
-from workflow.files import sync_directory, temporary_sibling
-from workflow.label_arrays import find_fault
-from workflow.spool import LabelRecord, Provenance, label_details
+from workflow.storage.files import sync_directory, temporary_sibling
+from workflow.storage.label_arrays import find_fault
+from workflow.storage.spool import LabelRecord, Provenance, label_details
 
 # What ASE's reader was seen to raise on text that is not extended XYZ, or an unknown element.
 _PARSE_ERRORS = (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, StopIteration)

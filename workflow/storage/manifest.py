@@ -14,7 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from workflow.files import (
+from workflow.storage.files import (
     DamagedFileError,
     read_json,
     remove_temporary_files,
