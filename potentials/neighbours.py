@@ -14,7 +14,7 @@ from vesin import NeighborList
 
 from potentials.batch import Batch
 from potentials.descriptors import PairGraph
-from potentials.kernels.pairs import SortedPairs, both_ends
+from potentials.kernels.pairs import SortedPairs, both_ends, pair_vectors
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -102,14 +102,13 @@ class NeighbourList:
             (see `COARSEST_ANG`), or a periodic cell is singular or very thin.
         """
         lists = self._current(batch)
-        vector = batch.positions.index_select(0, lists.neighbour)
-        vector = vector - batch.positions.index_select(0, lists.centre) + lists.offset_ang
+        where = (lists.first_pair, lists.centre, lists.neighbour, lists.offset_ang)
         return PairGraph(
             species=batch.species,
             first_pair=lists.first_pair,
             centre=lists.centre,
             neighbour=lists.neighbour,
-            vector=vector,
+            vector=pair_vectors(batch.positions, *where),
             frame_index=batch.frame_index,
             n_frames=batch.n_frames,
         )
@@ -211,7 +210,8 @@ def _joined(frames: tuple[_FrameList, ...], batch: Batch) -> _BatchLists:
     like = batch.positions
 
     def tensor(parts: list[Integers] | list[Floats], dtype: torch.dtype = torch.int64) -> Tensor:
-        return torch.from_numpy(np.concatenate(parts)).to(device=like.device, dtype=dtype)
+        joined = np.concatenate(parts) if len(parts) > 1 else parts[0]
+        return torch.from_numpy(joined).to(device=like.device, dtype=dtype)
 
     ends = [pairs.first_pair[1:] + before for pairs, before in zip(lists, first_pair, strict=False)]
     return _BatchLists(
@@ -254,12 +254,13 @@ def _check_cell(index: int, cell: Floats, pbc: Booleans) -> None:
     if not np.isfinite(periodic).all():
         raise ValueError(f"frame {index}: cell {cell.tolist()}; expected finite cell vectors")
     if len(periodic):
-        stretches = np.linalg.svd(periodic, compute_uv=False)
+        left, stretches, right = np.linalg.svd(periodic, full_matrices=False)
         if stretches[-1] <= 1e-6 * stretches[0]:
             raise ValueError(
                 f"frame {index}: periodic cell vectors {periodic.tolist()} are zero or linearly dependent"
             )
-        thickness_ang = 1.0 / np.linalg.norm(np.linalg.pinv(periodic, rcond=1e-9), axis=0).max()
+        inverse = (right.T / stretches) @ left.T
+        thickness_ang = 1.0 / np.linalg.norm(inverse, axis=0).max()
         if thickness_ang < THINNEST_ANG:
             raise ValueError(
                 f"frame {index}: cell {periodic.tolist()} is {thickness_ang:.2g} Å thin; "

@@ -13,8 +13,9 @@ template <class T> void celu_part(T *z, T *slope, T alpha) {
     const Vec<T> x = load(z), zero{};
     const Vec<T> below = x < zero ? x : zero;
     const Vec<T> power = exp2<T>(at_least<T>(T(kLog2OfE) / alpha * below, T(kLeastPower)));
-    store<T>(slope, power);
-    store<T>(z, (x - below) + alpha * (power - T(1)));
+    const Vec<T> exact = below < zero ? power : zero + T(1);
+    store<T>(slope, exact);
+    store<T>(z, (x - below) + alpha * (exact - T(1)));
 }
 
 template <class T> void celu(T *z, T *slope, int64_t n, T alpha) {

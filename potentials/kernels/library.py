@@ -16,7 +16,7 @@ from torch import Tensor
 
 SUFFIXES = {torch.float32: "float32", torch.float64: "float64"}
 """Floating-point types that functions are compiled for, and how their names end."""
-_NEWEST = "smelter_both_ends"
+_NEWEST = "smelter_vectors_float64"
 _forgone = False
 
 

@@ -23,9 +23,29 @@ void forces(int64_t n_atoms, const int64_t *first_pair, const int64_t *neighbour
         }
 }
 
+template <class T>
+void vectors(int64_t n_atoms, const int64_t *first_pair, const int64_t *neighbour, const T *position, const T *offset,
+             T *out) {
+    for (int64_t i = 0; i < n_atoms; ++i)
+        for (int64_t p = first_pair[i]; p < first_pair[i + 1]; ++p)
+            for (int d = 0; d < 3; ++d)
+                out[3 * p + d] = position[3 * neighbour[p] + d] - position[3 * i + d] + offset[3 * p + d];
+}
+
 }  // namespace
 
 extern "C" {
+
+// out (n_pairs, 3): position of the neighbour, less that of the centre, plus offset (n_pairs, 3).
+void smelter_vectors_float32(int64_t n_atoms, const int64_t *first_pair, const int64_t *neighbour,
+                             const float *position, const float *offset, float *out) {
+    vectors(n_atoms, first_pair, neighbour, position, offset, out);
+}
+
+void smelter_vectors_float64(int64_t n_atoms, const int64_t *first_pair, const int64_t *neighbour,
+                             const double *position, const double *offset, double *out) {
+    vectors(n_atoms, first_pair, neighbour, position, offset, out);
+}
 
 // out (n_vectors, n_atoms, 3): the sum of gradient (n_vectors, n_pairs, 3) over the pairs an atom is the centre of,
 // less that over the pairs it is the neighbour of.

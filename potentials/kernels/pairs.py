@@ -33,6 +33,25 @@ class SortedPairs(NamedTuple):
     offset_ang: NDArray[np.float64]
 
 
+def pair_vectors(
+    positions: Tensor, first_pair: Tensor, centre: Tensor, neighbour: Tensor, offset_ang: Tensor
+) -> Tensor:
+    """Return the vectors from centres to the images of neighbours, shape (n_pairs, 3), Å.
+
+    ``positions`` have shape (n_atoms, 3), the others are a `PairGraph`'s and `SortedPairs`'s.
+    """
+    compiled = library_for(positions, offset_ang)
+    if compiled is None:
+        vector = positions.index_select(0, neighbour) - positions.index_select(0, centre)
+        return vector + offset_ang
+    given = [tensor.contiguous() for tensor in (first_pair, neighbour, positions, offset_ang)]
+    vector = torch.empty_like(given[-1])
+    getattr(compiled, f"smelter_vectors_{SUFFIXES[positions.dtype]}")(
+        ctypes.c_int64(len(positions)), *(ctypes.c_void_p(tensor.data_ptr()) for tensor in (*given, vector))
+    )
+    return vector
+
+
 def forces_from_pairs(graph: PairGraph, pair_gradients: Tensor) -> Tensor:
     """Return forces from dE/dvector: shape (n, n_pairs, 3) to (n, n_atoms, 3)."""
     compiled = library_for(pair_gradients)

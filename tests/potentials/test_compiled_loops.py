@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,6 +68,29 @@ def test_compiled_forces_are_those_of_torch(dtype: torch.dtype) -> None:
     with forgone():
         expected = forces_from_pairs(graph, gradients)
     torch.testing.assert_close(found, expected, rtol=0.0, atol=100 * TOLERANCE[dtype])
+
+
+@compiled
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_compiled_vectors_are_those_of_torch(dtype: torch.dtype) -> None:
+    batch = Batch.from_frames([alloy(), alloy()[:7]], ["Al"], dtype=dtype)
+    lists = NeighbourList(5.0)
+    found = lists.graph(batch).vector
+    with forgone():
+        assert torch.equal(lists.graph(batch).vector, found)
+    assert lists.n_frames_rebuilt == 2
+
+
+@compiled
+def test_vectors_can_be_differentiated() -> None:
+    batch = Batch.from_frames([alloy()], ["Al"], dtype=torch.float64)
+    lists = NeighbourList(3.0)
+    lists.graph(batch)
+    positions = batch.positions.clone().requires_grad_()
+    graph = lists.graph(replace(batch, positions=positions))
+    weights = torch.arange(3.0 * graph.n_pairs, dtype=torch.float64).reshape(-1, 3)
+    (slope,) = torch.autograd.grad((graph.vector * weights).sum(), positions)
+    torch.testing.assert_close(slope, -forces_from_pairs(graph, weights[None])[0])
 
 
 @compiled

@@ -36,4 +36,4 @@ def test_a_hundred_thousand_atoms_fit_and_memory_grows_as_their_number() -> None
     )
     assert sizes[-1]["peak_gib"] < 8.0
     assert small > 1.0  # KiB per atom: it was measured at all
-    assert large < 1.2 * medium < 1.44 * small
+    assert large < 1.5 * medium < 2.25 * small  # the list's own arrays grow by doubling
