@@ -110,7 +110,7 @@ def make_plan(
     """
     for_site = [override for override in overrides if override.startswith(_SITE)]
     overrides = [override for override in overrides if not override.startswith(_SITE)]
-    site = load_site(site_name, _site_overrides(for_site))
+    site = load_site(site_name, site_overrides(for_site))
     if campaign is None and directory is None:
         raise SettingsError("expected --campaign FILE, or --resume with --directory DIR")
     if campaign is None and not resume:
@@ -129,7 +129,14 @@ def make_plan(
     return Plan(config, site_name, site, directory, begun, for_site, changes)
 
 
-def _site_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+def site_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the values of ``site.key=value`` texts, by their keys.
+
+    Raises
+    ------
+    SettingsError
+        If one is not of that form.
+    """
     values: dict[str, Any] = {}
     for override in overrides:
         key, equals, text = override.removeprefix(_SITE).partition("=")
