@@ -13,12 +13,14 @@ from contextlib import closing
 from pathlib import Path
 
 from site_configs.config import SiteConfig
+from site_configs.roles import Part
 from workflow.dataset import Dataset
 from workflow.display import Display
 from workflow.driver import Driver, Ending
 from workflow.execution.deadline import FOR_EVER, Deadline
 from workflow.execution.pool import ParslPool, Pool, PoolBrokenError
 from workflow.execution.processes import reap
+from workflow.execution.running import lost_seconds
 from workflow.interrupt import interruptible
 from workflow.journal import Journal
 from workflow.ledger import Ledger
@@ -131,13 +133,16 @@ def _begin(
     tidy(paths, dataset)
     imports = config.bootstrap.import_extxyz is not None and not journal.state.n_imported
     taken = take_import(config, paths, fingerprint) if imports else None
+    sessions, last_event = journal.state.sessions, journal.state.last_event
     journal.record(
         "started",
         campaign_id=campaign_id,
         fingerprint=fingerprint,
         settings_hash=settings_hash(config),
-        resumed=bool(journal.state.sessions),
+        resumed=bool(sessions),
         workers={name: part.workers for name, part in site.executors.items()},
+        gpus={name: _n_gpus(part) for name, part in site.executors.items()},
+        lost_s=lost_seconds(paths.logs, sessions[-1].started, last_event) if sessions else {},
         host=socket.gethostname(),
         pid=os.getpid(),
     )
@@ -148,6 +153,11 @@ def _begin(
     if journal.state.version != dataset.version:  # the last driver died between a merge and saying so
         record_merge(journal, dataset, n_new=dataset.n_labels - journal.state.n_labels, n_duplicates=0)
     return dataset
+
+
+def _n_gpus(part: Part) -> int:
+    """Return how many GPUs the workers of an executor hold when it has all its blocks."""
+    return part.blocks * sum(slice_.n_gpus * slice_.n_nodes for slice_ in part.slices)
 
 
 class Campaign:

@@ -15,8 +15,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from workflow.accounting import busy_by_role
 from workflow.reporting.rounds import RoundWatch
-from workflow.reporting.summary import busy_by_role, worst_survival
+from workflow.reporting.summary import worst_survival
 from workflow.reporting.texts import duration_text, errors_text, round_block, survival_text
 from workflow.settings.config import CampaignConfig
 from workflow.state import CampaignState

@@ -199,6 +199,7 @@ class Driver:
             started=result.started,
             ended=result.ended,
             core_s=result.core_s,
+            lost_s=result.lost_s,
             ok=result.ok,
             outcome="ok" if result.ok else result.error,
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from potentials.storage import DamagedModelError
+from workflow.accounting import worker_hours
 from workflow.display import complain, say
 from workflow.ledger import LedgerDamagedError, read_ledger
 from workflow.reporting import plots
@@ -19,8 +20,8 @@ from workflow.reporting.crystals import Crystal
 from workflow.reporting.properties import Crystals, crystal_properties
 from workflow.reporting.report_page import Page, picture, table
 from workflow.reporting.rounds import RoundRow, round_rows
-from workflow.reporting.summary import NoCampaignError, Summary, summarise, worker_hours
-from workflow.reporting.texts import duration_text, survival_text
+from workflow.reporting.summary import NoCampaignError, Summary, summarise
+from workflow.reporting.texts import duration_text, gpu_text, shares_text, survival_text
 from workflow.settings.config import CampaignConfig
 from workflow.settings.errors import SettingsError
 from workflow.settings.load import load_campaign
@@ -64,7 +65,7 @@ def write_report(directory: Path) -> Path:
     _disagreement(page, directory, state.best_round())
     _survival(page, config, state)
     _yield(page, state)
-    _time(page, state)
+    _time(page, state, summary)
     path = directory / REPORT_NAME
     made = time.strftime("%Y-%m-%d %H:%M")
     write_bytes_atomic(path, page.html(f"{directory.resolve().name} · written {made}").encode())
@@ -224,12 +225,14 @@ def _yield(page: Page, state: CampaignState) -> None:
     )
 
 
-def _time(page: Page, state: CampaignState) -> None:
+def _time(page: Page, state: CampaignState, summary: Summary) -> None:
     hours = worker_hours(state)
     sessions = len(state.sessions)
     page.section(
         "Where the time went",
-        f"Over {sessions} {'session' if sessions == 1 else 'sessions'}, ramp-up and end included.",
+        f"Over {sessions} {'session' if sessions == 1 else 'sessions'}, ramp-up and end included: "
+        f"{shares_text(summary.worker_time)}. Discarded: labels refused, trainings not promoted."
+        + (f" {gpu_text(summary.gpu_time, summary.gpu_h_per_label)}." if summary.gpu_time.total_h else ""),
         *([picture(plots.time_spent(hours), "time of the workers")] if hours else []),
     )
 

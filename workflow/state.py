@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from workflow.accounting import REFUSED_AFTERWARDS, Work
 from workflow.ledger import Event, read_ledger
 
 Group = tuple[int, int]
@@ -28,6 +29,13 @@ class Session:
     workers: dict[str, int]
     host: str
     pid: int
+    gpus: dict[str, int] = field(default_factory=dict)
+    """GPUs that the workers of each executor held together."""
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds from its first event to its last."""
+        return self.last - self.started
 
 
 @dataclass
@@ -75,17 +83,6 @@ def round_name(number: int) -> str:
 
 
 @dataclass
-class Work:
-    """What the workers of one role did, in worker-seconds."""
-
-    busy_s: float = 0.0
-    failed_s: float = 0.0
-    core_s: float = 0.0
-    n_ok: int = 0
-    n_failed: int = 0
-
-
-@dataclass
 class CampaignState:
     """Everything the ledger says, up to its last event."""
 
@@ -126,7 +123,7 @@ class CampaignState:
     def apply(self, event: Event) -> None:
         """Take in one event; events of unknown kinds are passed over."""
         self.last_event = event["time"]
-        if self.sessions:
+        if self.sessions and event["event"] != "started":  # between two sessions no driver runs
             self.sessions[-1].last = event["time"]
         handler = getattr(self, f"_on_{event['event']}", None)
         if handler is not None:
@@ -149,15 +146,13 @@ class CampaignState:
     @property
     def wall_s(self) -> float:
         """Seconds during which a driver ran, over all sessions."""
-        return sum(session.last - session.started for session in self.sessions)
+        return sum(session.wall_s for session in self.sessions)
 
     @property
     def workers_busy_fraction(self) -> float:
         """Share of the workers' time that went into tasks, ramp-up and end included."""
-        offered = sum((s.last - s.started) * sum(s.workers.values()) for s in self.sessions)
-        return (
-            min(1.0, sum(w.busy_s + w.failed_s for w in self.work.values()) / offered) if offered > 0 else 0.0
-        )
+        offered = sum(s.wall_s * sum(s.workers.values()) for s in self.sessions)
+        return min(1.0, sum(work.busy_s for work in self.work.values()) / offered) if offered > 0 else 0.0
 
     def best_round(self) -> Round | None:
         """The promoted round with the smallest validation error; the newest where none was measured."""
@@ -173,8 +168,17 @@ class CampaignState:
         self.fingerprint = event["fingerprint"]
         self.settings_hash = event["settings_hash"]
         self.sessions.append(
-            Session(event["time"], event["time"], event["workers"], event["host"], event["pid"])
+            Session(
+                event["time"],
+                event["time"],
+                event["workers"],
+                event["host"],
+                event["pid"],
+                event.get("gpus", {}),
+            )
         )
+        for role, seconds in event.get("lost_s", {}).items():
+            self.work[role].repeated_s += seconds
         self.stopped = None
         self.paused.clear()
 
@@ -201,6 +205,8 @@ class CampaignState:
             self.label_core_s += event["core_s"]
         else:
             self.label_failures[event["reason"]] += 1
+            refused = event["reason"] in REFUSED_AFTERWARDS
+            self.work["labelling"].take_back("discarded_s" if refused else "failed_s", event["wall_s"])
 
     def _on_merged(self, event: Event) -> None:
         self.version = event["version"]
@@ -222,19 +228,15 @@ class CampaignState:
             setattr(round_, name, event[name])
         if round_.promoted:
             self.current[round_.cycle] = round_.number
+        else:
+            self.work["training"].take_back("discarded_s")
 
     def _on_task(self, event: Event) -> None:
-        work = self.work[event["role"]]
         seconds = event["ended"] - event["started"]
-        work.core_s += event["core_s"]
+        self.work[event["role"]].end_task(event)
         self.longest_s[event["kind"]] = max(seconds, self.longest_s.get(event["kind"], 0.0))
         if event["ok"]:
-            work.busy_s += seconds
-            work.n_ok += 1
             self.n_breakdowns = 0
-        else:
-            work.failed_s += seconds
-            work.n_failed += 1
 
     def _on_paused(self, event: Event) -> None:
         self.paused[event["stage"]] = event

@@ -12,7 +12,7 @@ from workflow.display import complain, say
 from workflow.launching.jobs import submitted_jobs
 from workflow.ledger import LedgerDamagedError
 from workflow.reporting.summary import NoCampaignError, Summary, summarise
-from workflow.reporting.texts import errors_text, survival_text
+from workflow.reporting.texts import errors_text, gpu_text, shares_text, survival_text
 from workflow.storage.paths import CampaignPaths
 
 
@@ -59,9 +59,12 @@ def status_text(directory: Path, summary: Summary) -> str:
             survival_text(summary.median_survival_ps, summary.median_survival_is_lower_bound),
         ),
         ("workers", _busy(summary)),
+        ("their time", shares_text(summary.worker_time)),
         ("time", f"{summary.wall_h:.2f} h, labels {summary.label_core_h:.2f} core-hours"),
         ("driver", _driver(summary)),
     ]
+    if summary.gpu_time.total_h:
+        rows.append(("GPUs", gpu_text(summary.gpu_time, summary.gpu_h_per_label)))
     lines = [f"  {name:<16} {text}" for name, text in rows]
     if jobs := submitted_jobs(CampaignPaths(directory)):
         lines.append(f"  {'jobs':<16} {', '.join(jobs)} (the last that were submitted)")

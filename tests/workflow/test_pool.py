@@ -158,6 +158,7 @@ def test_what_cannot_run_on_a_worker_is_refused_at_once(pool: ParslPool) -> None
 def test_a_task_whose_worker_was_killed_is_repeated(pool: ParslPool, tmp_path: Path) -> None:
     result = pool.submit("labelling", tasks.die_once, tmp_path / "died").result(RESULT_S)
     assert result.ok
+    assert result.lost_s > 0.0
     assert (tmp_path / "died").exists()
 
 

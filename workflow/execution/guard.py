@@ -56,6 +56,8 @@ class TaskResult:
         Seconds since the epoch by the worker's clock; 0 where no worker reported them.
     core_s
         Processor seconds used by the worker and by the programs it ran and waited for.
+    lost_s
+        Seconds that went into tries whose worker was lost, before the one told of here.
     host, pid, worker
         Where it ran; ``worker`` is the role and the worker's number in it, for instance ``labelling/0``.
     """
@@ -67,6 +69,7 @@ class TaskResult:
     started: float = 0.0
     ended: float = 0.0
     core_s: float = 0.0
+    lost_s: float = 0.0
     host: str = ""
     pid: int = 0
     worker: str = ""

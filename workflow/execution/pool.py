@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -27,7 +27,7 @@ from workflow.apps import role_apps
 from workflow.execution.guard import GPU_CLAIMS, Call, TaskResult, one_line, pack, unpack
 from workflow.execution.health import ExecutorWatch
 from workflow.execution.processes import reap, reap_strays
-from workflow.execution.running import find, forget
+from workflow.execution.running import RUNNING, find, forget
 from workflow.execution.surroundings import environment, fresh_directory, log_file, path_without_blanks
 
 _LOSSES = (WorkerLost, ManagerLost)
@@ -112,6 +112,8 @@ class ParslPool:
         self._numbers = itertools.count()
         self._pending: dict[int, Future[TaskResult]] = {}
         self._tries: Counter[int] = Counter()
+        self._lost_s: defaultdict[int, float] = defaultdict(float)
+        """Time that lost tries of running tasks took, s."""
         self._closed = False
         self._cleaner = ExitStack()
         try:
@@ -124,7 +126,7 @@ class ParslPool:
 
     def _start(self) -> None:
         self._logs.mkdir(parents=True, exist_ok=True)
-        self._records = self._cleaner.enter_context(fresh_directory(self._logs / "running"))
+        self._records = fresh_directory(self._logs / RUNNING)
         for name in self._site.executors:
             (self._records / name).mkdir()
         (self._records / GPU_CLAIMS).mkdir()
@@ -215,6 +217,7 @@ class ParslPool:
         except Exception as error:  # noqa: BLE001 - the caller waits for a value, whatever happened here
             result = TaskResult(ok=False, error=one_line(error))
         self._tries.pop(call.task, None)
+        result = replace(result, lost_s=self._lost_s.pop(call.task, 0.0))
         self._watches[self._site.executor(call.role)].note_end_of_task()
         self._settle(call.task, result)
 
@@ -254,6 +257,7 @@ class ParslPool:
         if run is not None and run.timed_out:
             return never
         if self._tries[call.task] <= self._site.retries:
+            self._lost_s[call.task] += 0.0 if run is None else max(0.0, time.time() - run.started)
             forget(Path(call.records), call.task)
         return 1.0
 

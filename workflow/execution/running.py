@@ -17,6 +17,8 @@ from typing import IO, Self
 
 from site_configs.marks import is_alive, place
 
+RUNNING = "running"
+"""Directory of these files, below a campaign's logs: in it one for each executor."""
 DUMP_HEADER = "Timeout ("
 """How the interpreter's own watchdog begins what it writes when a task's time is over."""
 
@@ -105,6 +107,21 @@ def find(directory: Path, task: int) -> RunningTask | None:
     """Return what is known of the last try of a task; ``None`` if no worker has taken it."""
     tries = [RunningTask.read(path) for path in directory.glob(f"{task}.*")]
     return max((run for run in tries if run is not None), key=lambda run: run.started, default=None)
+
+
+def lost_seconds(logs: Path, since: float, until: float) -> dict[str, float]:
+    """Return, by role, the time that a driver's unfinished tasks had taken when it ended, s.
+
+    Their files lie there until the next pool begins. The driver's first and last event were at ``since`` and
+    ``until``, s since the epoch; tasks of earlier ones do not count.
+    """
+    lost: dict[str, float] = {}
+    for path in (logs / RUNNING).glob("*/*"):
+        run = RunningTask.read(path)
+        if run is not None and since <= run.started < until:
+            role = run.worker.partition("/")[0]
+            lost[role] = lost.get(role, 0.0) + until - run.started
+    return lost
 
 
 def forget(directory: Path, task: int) -> None:

@@ -27,15 +27,11 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-@contextmanager
-def fresh_directory(path: Path) -> Iterator[Path]:
-    """Make an empty directory and remove it in the end."""
+def fresh_directory(path: Path) -> Path:
+    """Make an empty directory in place of one that may be there, and return it."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir()
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
+    return path
 
 
 @contextmanager

@@ -159,11 +159,19 @@ def counts(groups: Mapping[str, Mapping[str, int]]) -> str:
     return _svg(figure)
 
 
-_WORK = {"sampling": BLUE, "labelling": ORANGE, "training": GREEN, "failed": RED, "idle": "#dfe3e8"}
+_WORK = {
+    "sampling": BLUE,
+    "labelling": ORANGE,
+    "training": GREEN,
+    "failed": RED,
+    "repeated": "#8c6bb1",
+    "discarded": "#8a939e",
+    "idle": "#dfe3e8",
+}
 
 
 def time_spent(hours: Mapping[str, Mapping[str, float]]) -> str:
-    """Draw what each executor's workers did, in worker-hours: by role, in failed tasks, and idle."""
+    """Draw what each executor's workers did, in worker-hours: useful ones by role, then the other classes."""
     names = list(hours)
     with mpl.rc_context(_STYLE):
         figure, (ax,) = _panels(1, 0.9 + 0.4 * max(len(names), 1))
@@ -181,7 +189,7 @@ def time_spent(hours: Mapping[str, Mapping[str, float]]) -> str:
         ax.margins(x=0.12)
         ax.set_xlabel("worker-hours")
         if ax.get_legend_handles_labels()[0]:
-            ax.legend(ncols=5, loc="lower right", bbox_to_anchor=(1.0, 1.0))
+            ax.legend(ncols=7, loc="lower right", bbox_to_anchor=(1.0, 1.0))
     return _svg(figure)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from workflow.accounting import gpu_h_per_label, worker_time
 from workflow.ledger import Event
 from workflow.state import CampaignState, Round
 from workflow.survival import median_survival
@@ -48,6 +49,14 @@ class RoundRow:
     """Core-hours that labels have cost so far."""
     workers_busy_fraction: float
     """Share of the workers' time spent in tasks so far."""
+    useful_h: float
+    """Worker-hours so far, by class (see `workflow.accounting`)."""
+    failed_h: float
+    repeated_h: float
+    discarded_h: float
+    idle_h: float
+    gpu_h_per_label: float | None
+    """GPU-hours held so far, idle ones included, per label accepted."""
     median_survival_ps: float | None = None
     """Of the trajectories under this round's ensemble; a lower bound where more than half live on."""
 
@@ -151,4 +160,6 @@ def _row(state: CampaignState, round_: Round, before: _Counts, now: _Counts) -> 
         restarted_members=len(round_.restarted_members),
         label_core_h=state.label_core_s / 3600.0,
         workers_busy_fraction=state.workers_busy_fraction,
+        **asdict(worker_time(state)),
+        gpu_h_per_label=gpu_h_per_label(state),
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from workflow.accounting import TimeSpent, busy_by_role, gpu_h_per_label, gpu_time, worker_time
 from workflow.ledger import LEDGER_NAME
 from workflow.lock import holder
 from workflow.reporting.rounds import n_validation
@@ -66,6 +66,10 @@ class Summary:
         Share of the workers' time spent in tasks, from the campaign's start.
     wall_h, label_core_h
         Hours a driver has run; core-hours that labels have cost.
+    worker_time, gpu_time
+        Where the hours of the workers, and of the GPUs they held, went (see `workflow.accounting`).
+    gpu_h_per_label
+        GPU-hours held per label accepted, idle ones included; ``None`` without GPUs or labels.
     """
 
     state: str
@@ -83,6 +87,9 @@ class Summary:
     busy_by_role: dict[str, float]
     wall_h: float
     label_core_h: float
+    worker_time: TimeSpent
+    gpu_time: TimeSpent
+    gpu_h_per_label: float | None
 
     @property
     def driver_alive(self) -> bool:
@@ -132,44 +139,10 @@ def summarise(directory: Path, state: CampaignState | None = None) -> Summary:
         busy_by_role=busy_by_role(state),
         wall_h=state.wall_s / 3600.0,
         label_core_h=state.label_core_s / 3600.0,
+        worker_time=worker_time(state),
+        gpu_time=gpu_time(state),
+        gpu_h_per_label=gpu_h_per_label(state),
     )
-
-
-def busy_by_role(state: CampaignState) -> dict[str, float]:
-    """Return the share of its workers' time that each role spent in tasks, from the campaign's start."""
-    offered = _offered_s(state)
-    busy: dict[str, float] = {}
-    for role, work in state.work.items():
-        seconds = offered.get(_executor(role, offered), 0.0)
-        busy[role] = min(1.0, (work.busy_s + work.failed_s) / seconds) if seconds > 0 else 0.0
-    return busy
-
-
-def worker_hours(state: CampaignState) -> dict[str, dict[str, float]]:
-    """Return what each executor's workers did: hours by role, in failed tasks (``failed``) and ``idle``."""
-    offered = _offered_s(state)
-    hours: dict[str, dict[str, float]] = {name: {} for name in offered}
-    for role, work in state.work.items():
-        spent = hours.setdefault(_executor(role, offered), {})
-        spent[role] = work.busy_s / 3600.0
-        spent["failed"] = spent.get("failed", 0.0) + work.failed_s / 3600.0
-    for name, spent in hours.items():
-        spent["idle"] = max(0.0, offered.get(name, 0.0) / 3600.0 - sum(spent.values()))
-    return hours
-
-
-def _offered_s(state: CampaignState) -> dict[str, float]:
-    """Return the worker-seconds of each executor, over all sessions."""
-    offered: dict[str, float] = {}
-    for session in state.sessions:
-        for name, workers in session.workers.items():
-            offered[name] = offered.get(name, 0.0) + workers * (session.last - session.started)
-    return offered
-
-
-def _executor(role: str, executors: Mapping[str, float]) -> str:
-    """Return the executor of a role: its own, or the one that all share."""
-    return role if role in executors else "shared"
 
 
 def worst_survival(state: CampaignState) -> tuple[float | None, bool]:

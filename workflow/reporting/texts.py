@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workflow.accounting import TimeSpent
 from workflow.reporting.rounds import RoundRow
 
 
@@ -26,6 +27,18 @@ def errors_text(energy_mev_per_atom: float | None, force_ev_per_ang: float | Non
     if energy_mev_per_atom is None or force_ev_per_ang is None:
         return "errors not measured"
     return f"energy {energy_mev_per_atom:.2f} meV/atom, force {1000 * force_ev_per_ang:.1f} meV/Å"
+
+
+def shares_text(spent: TimeSpent) -> str:
+    """Return where time went, such as ``useful 93.1 %, idle 6.9 %``; classes of 0 are left out."""
+    shares = [f"{name} {100 * share:.1f} %" for name, share in spent.shares.items() if share]
+    return ", ".join(shares) or "none yet"
+
+
+def gpu_text(spent: TimeSpent, per_label_h: float | None) -> str:
+    """Return where the GPUs' time went and what a label cost of it."""
+    per_label = "" if per_label_h is None else f", {per_label_h:.3g} per label"
+    return f"{spent.total_h:.3g} GPU-hours{per_label}: {shares_text(spent)}"
 
 
 def round_block(row: RoundRow, n_members: int, duration_ps: float) -> str:
