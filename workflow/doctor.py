@@ -17,6 +17,7 @@ from site_configs.config import SiteConfig
 from site_configs.load import SiteError, load_site
 from site_configs.local import LocalSite
 from workflow.diagnosis.finding import Finding, rows, unknown, wrong
+from workflow.diagnosis.job import examine_by_job
 from workflow.diagnosis.login import directory_finding, login_findings
 from workflow.diagnosis.steps import examine_nodes
 from workflow.diagnosis.table import show
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--campaign", type=Path, metavar="FILE", help="look at the label source of these settings, too")
     add("--directory", type=Path, metavar="DIR", default=CAMPAIGNS, help="where campaigns lie: campaigns")
     add("--no-job", action="store_true", help="look at this host and ask the scheduler, but submit nothing")
+    add("--wait", type=float, metavar="MINUTES", default=30.0, help="longest time to wait for the job: 30")
     add(
         "--set",
         action="append",
@@ -88,7 +90,7 @@ def _findings(options: argparse.Namespace) -> list[Finding]:
         if any(finding.verdict == "wrong" for finding in findings):
             return [*findings, unknown("nodes", "not looked at", "mend what is wrong before")]
         with tempfile.TemporaryDirectory(prefix="doctor-", dir=options.directory.absolute()) as place:
-            return findings + _on_nodes(site, Path(place), options.campaign, others)
+            return findings + _on_nodes(site, Path(place), options, others)
     finally:
         for directory in created:
             if directory.is_dir() and not any(directory.iterdir()):
@@ -96,11 +98,11 @@ def _findings(options: argparse.Namespace) -> list[Finding]:
 
 
 def _on_nodes(
-    site: SiteConfig, place: Path, campaign: Path | None, overrides: tuple[str, ...]
+    site: SiteConfig, place: Path, options: argparse.Namespace, overrides: tuple[str, ...]
 ) -> list[Finding]:
     if isinstance(site, LocalSite):
-        return examine_nodes(site, place, campaign, overrides)
-    return []
+        return examine_nodes(site, place, options.campaign, overrides)
+    return examine_by_job(site, place, options.campaign, overrides, 60.0 * options.wait)
 
 
 def _missing_parents(directory: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import socket
@@ -11,11 +12,13 @@ import pytest
 import torch
 from tiny_campaign import tiny_settings
 
+import workflow.diagnosis.job
 from potentials.kernels import select
 from potentials.kernels.library import forgone
 from site_configs.load import load_site
 from workflow.diagnosis.finding import Finding, right, rows, wrong
 from workflow.diagnosis.node import SECRET, Request, examine
+from workflow.diagnosis.scheduler import is_gone
 from workflow.diagnosis.steps import examine_nodes
 from workflow.doctor import main
 from workflow.settings.config import CampaignConfig
@@ -192,6 +195,68 @@ def test_a_missing_account_and_a_strange_directory_are_wrong_settings(doctor, sl
     assert "account: missing; say what to charge with --set site.account=NAME" in faults(lines)[0]
     _, lines = doctor("--no-job", "--directory", "my campaigns")
     assert "expected letters, digits" in faults(lines)[0]
+
+
+# The job.
+
+
+@pytest.mark.parametrize(
+    ("bodies", "wait", "fault"),
+    [
+        (
+            {"sbatch": "echo 'Invalid account' >&2; exit 1"},
+            "1",
+            "sbatch refused with status 1: Invalid account; set site.account, queue, qos, nodes or",
+        ),
+        ({"sbatch": "echo 12"}, "1", "12 ended and left nothing in {}/campaigns; give --directory on a file"),
+        (
+            {"sbatch": "echo python: not found > ${2%/*}/job-12.out; echo 12"},
+            "1",
+            "12 ended early: python: not found; see site.environment, and that nodes see Python",
+        ),
+        (
+            {"sbatch": "echo 12", "squeue": "echo PENDING"},
+            "0",
+            "12 has not ended within 0 minutes; set a queue for short tests or fewer nodes, or give a longer",
+        ),
+    ],
+)
+def test_a_job_that_tells_nothing_is_told_of_and_cancelled(
+    doctor, slurm, monkeypatch, tmp_path, bodies, wait, fault
+):
+    for name in ("_ASK_EVERY_S", "_LATE_S", "_LOOK_EVERY_S"):
+        monkeypatch.setattr(workflow.diagnosis.job, name, 0.05)
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:/usr/bin:/bin")
+    slurm(scancel=f"echo $* > {tmp_path}/cancelled", **bodies)
+    status, lines = doctor("--wait", wait)
+    assert status == 1
+    (found,) = faults(lines)
+    assert found.startswith(f"wrong job {fault.format(tmp_path)}")
+    if "refused" not in found:
+        assert (tmp_path / "cancelled").read_text() == "12\n"
+    assert not (tmp_path / "campaigns").exists()
+
+
+def test_only_a_scheduler_that_answers_says_that_a_job_is_gone(commands):
+    slurm, lsf = load_site("slurm"), load_site("sierra", {"account": "bank"})
+    assert not is_gone(slurm, "12")
+    for answer, gone in (
+        ("echo RUNNING", False),
+        ("echo COMPLETED", True),
+        ("", True),
+        ("echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1", True),
+        ("echo 'Unable to contact slurm controller' >&2; exit 1", False),
+    ):
+        commands(squeue=answer)
+        assert is_gone(slurm, "12") == gone
+    for answer, gone in (
+        ("echo PEND", False),
+        ("echo EXIT", True),
+        ("echo 'Job <12> is not found' >&2; exit 255", True),
+        ("echo 'LSF is down. Please wait ...' >&2; exit 255", False),
+    ):
+        commands(bjobs=answer)
+        assert is_gone(lsf, "12") == gone
 
 
 # A node.

@@ -99,6 +99,8 @@ def _gpus(request: Request) -> Iterator[Finding]:
 
 
 def _pytorch(request: Request) -> Iterator[Finding]:
+    if request.part == "labelling":  # loads torch only if its code does
+        return
     n_gpus = len(os.environ.get(VISIBLE, "").split(",")) if os.environ.get(GPUS) else 0
     subject = f"PyTorch of {request.part}" if n_gpus else "PyTorch"
     try:
