@@ -13,17 +13,20 @@ class StopRule:
     """Decides when a campaign ends by itself."""
 
     def __init__(self) -> None:
-        self._judged: tuple[tuple[int, int], ...] = ()
-        """What the last look at survival was based on: it is costly, and labels do not change it."""
+        self._judged: dict[int, int] = {}
+        """The promoted rounds at the last look at survival: it is costly, and labels do not change it."""
+        self._look_again_at = 0
+        """It is looked at again with so many more stretches of trajectories: one in a hundred."""
 
     def ending(self, state: CampaignState, config: CampaignConfig, n_labels: int) -> tuple[str, str] | None:
         """Return the state in which the campaign ends and why, or ``None``.
 
         ``n_labels`` counts those that are not merged yet.
         """
-        basis = tuple((cycle, len(_exposures(state, cycle))) for cycle in sorted(state.current))
-        if basis != self._judged:
-            self._judged = basis
+        n_stretches = sum(len(_exposures(state, cycle)) for cycle in state.current)
+        if state.current != self._judged or n_stretches >= self._look_again_at:
+            self._judged = dict(state.current)
+            self._look_again_at = n_stretches + max(1, n_stretches // 100)
             why = converged(state, config)
             if why is not None:
                 return "converged", why
