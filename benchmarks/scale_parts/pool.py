@@ -91,7 +91,11 @@ class SimulatedPool:
             heapq.heappush(self._calendar, (float(times.rng.exponential(node_life_s)), -1, 0, node))
 
     def submit(
-        self, role: Role, function: Callable[..., Any], *args: Any, timeout_s: float | None = None
+        self,
+        role: Role,
+        function: Callable[..., Any],
+        *args: Any,
+        timeout_s: float | None = None,  # noqa: ARG002 - no simulated task takes too long
     ) -> Future[TaskResult]:
         task = _Task(role, function.__name__, args)
         self._stop_sign = CampaignPaths(Path(args[0])).stop_sampling
