@@ -16,6 +16,7 @@ from pathlib import Path
 from site_configs.config import SiteConfig
 from site_configs.load import SiteError, load_site
 from site_configs.local import LocalSite
+from workflow.diagnosis.driver import listening
 from workflow.diagnosis.finding import Finding, rows, unknown, wrong
 from workflow.diagnosis.job import examine_by_job
 from workflow.diagnosis.login import directory_finding, login_findings
@@ -101,7 +102,8 @@ def _on_nodes(
     site: SiteConfig, place: Path, options: argparse.Namespace, overrides: tuple[str, ...]
 ) -> list[Finding]:
     if isinstance(site, LocalSite):
-        return examine_nodes(site, place, options.campaign, overrides)
+        with listening(site) as driver:
+            return examine_nodes(site, driver, place, options.campaign, overrides)
     return examine_by_job(site, place, options.campaign, overrides, 60.0 * options.wait)
 
 

@@ -16,6 +16,7 @@ import workflow.diagnosis.job
 from potentials.kernels import select
 from potentials.kernels.library import forgone
 from site_configs.load import load_site
+from workflow.diagnosis.driver import listening
 from workflow.diagnosis.finding import Finding, right, rows, wrong
 from workflow.diagnosis.node import SECRET, Request, examine
 from workflow.diagnosis.scheduler import is_gone
@@ -290,6 +291,19 @@ def test_a_driver_is_reached_by_its_word_only(request_):
     assert "site.interface" in found.remedy
 
 
+def test_an_interface_that_is_not_there_is_found():
+    with listening(load_site("slurm", {"interface": "ib7"})) as driver:
+        assert driver.fault.startswith("interface: ib7 has no address here")
+
+
+def test_a_driver_on_any_of_its_addresses_is_enough(request_):
+    with listening(load_site("local")) as driver:
+        places = {"addresses": ("127.0.0.2", "127.0.0.1"), "port": driver.port}
+        assert on_node(request_, **places)["network"].verdict == "wrong"  # someone else listens there
+        request = replace(request_, secret=driver.secret)
+        assert on_node(request, **places)["network"].verdict == "right"
+
+
 def test_scratch_that_cannot_be_used_is_found(request_, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     for path, text in (
@@ -380,7 +394,8 @@ def test_a_label_code_that_is_not_there_or_another_is_found(request_, tmp_path):
 
 def test_a_node_that_does_not_answer_is_found(tmp_path):
     site = load_site("local", {"shared.workers": 1})
-    findings = examine_nodes(site, tmp_path, None, (), step_s=0.01)
+    with listening(site) as driver:
+        findings = examine_nodes(site, driver, tmp_path, None, (), step_s=0.01)
     (fault,) = [finding for finding in findings if finding.verdict == "wrong"]
     assert fault.found == "0 of 1 answered for shared: no answer for 0.01 s"
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import nullcontext
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
 from site_configs.batch import BatchJob, batch_script
 from site_configs.config import SITE, BatchSite
 from site_configs.schedulers import SchedulerError, make_scheduler
+from workflow.diagnosis.driver import listening
 from workflow.diagnosis.finding import Finding, right, wrong
 from workflow.diagnosis.scheduler import is_gone
 from workflow.diagnosis.steps import FINDINGS, JOB
@@ -41,9 +44,19 @@ def examine_by_job(
     patience_s
         Longest time to wait for the job's end, s.
     """
-    settings = SITE.dump_python(site, mode="json")
-    where = str(campaign.absolute()) if campaign else None
-    write_json_atomic(directory / JOB, {"site": settings, "campaign": where, "overrides": list(overrides)})
+    # A pilot's driver is here and not on one of the nodes.
+    with listening(site) if site.queues_blocks else nullcontext() as driver:
+        todo = {
+            "site": SITE.dump_python(site, mode="json"),
+            "driver": asdict(driver) if driver else None,
+            "campaign": str(campaign.absolute()) if campaign else None,
+            "overrides": list(overrides),
+        }
+        write_json_atomic(directory / JOB, todo)
+        return _submit_and_wait(site, directory, patience_s)
+
+
+def _submit_and_wait(site: BatchSite, directory: Path, patience_s: float) -> list[Finding]:
     script = directory / "job.sh"
     script.write_text(_script(site, directory))
     scheduler = make_scheduler(site)
@@ -87,7 +100,11 @@ def _wait(site: BatchSite, job: str, directory: Path, patience_s: float) -> list
         if now > gone_at + _LATE_S:
             return [_lost(job, directory)]
     found = [Finding(**finding) for finding in read_json(directory / FINDINGS)]
-    return [right("job", f"{job} has run on {len({f.host for f in found} - {''})} nodes"), *found]
+    n_nodes = len({finding.host for finding in found if finding.host})
+    ran = (
+        [right("job", f"{job} has run on {n_nodes} {'node' if n_nodes == 1 else 'nodes'}")] if n_nodes else []
+    )
+    return [*ran, *found]
 
 
 def _lost(job: str, directory: Path) -> Finding:

@@ -88,7 +88,7 @@ def _gpus(request: Request) -> Iterator[Finding]:
         return
     shown = usable_gpus()
     os.environ[VISIBLE] = ",".join(sorted(mine))
-    text = f"{len(mine)} for {n_workers} workers"
+    text = f"{len(mine)} for {n_workers} {'worker' if n_workers == 1 else 'workers'}"
     if shutil.which("nvidia-smi") is None:
         yield unknown(subject, f"{text}, but there is no nvidia-smi to see them with")
     elif len(shown) < len(mine):

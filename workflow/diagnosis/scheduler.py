@@ -78,7 +78,8 @@ def _slurm_queue(site: BatchSite, queue: str | None) -> Finding:
     if site.account is not None and allowed != "ALL" and site.account not in allowed.split(","):
         text = f"partition {queue} is not open to account {site.account}"
         return wrong("queue", text, f"set site.account to one of {allowed}, or another site.queue")
-    return right("queue", f"partition {queue} takes {site.nodes} nodes for the site's walltime")
+    nodes = f"{site.nodes} {'node' if site.nodes == 1 else 'nodes'}"
+    return right("queue", f"partition {queue} takes {nodes} for the site's walltime")
 
 
 def _lsf_account(site: BatchSite) -> Iterator[Finding]:

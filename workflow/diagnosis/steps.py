@@ -7,27 +7,24 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
+import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from site_configs.addresses import own_addresses
 from site_configs.config import SITE, SiteConfig
 from site_configs.launch_variables import SCRATCH
 from site_configs.launchers import SliceLauncher
 from site_configs.local import LocalSite
 from site_configs.parsl_config import python_path
 from site_configs.roles import Part
+from workflow.diagnosis.driver import Driver, listening
 from workflow.diagnosis.finding import Finding, right, wrong
 from workflow.diagnosis.node import ANSWER, SECRET, Request, own_file
 from workflow.storage.files import read_json, write_json_atomic
@@ -36,12 +33,14 @@ JOB, FINDINGS = "job.json", "findings.json"
 """What the batch job is to do, and what came of it."""
 _STEP_S = 180.0
 """Longest time a look at the nodes may take: many of them load torch from one file system, s."""
+_SAYS_NOTHING = re.compile(r"Exited with exit code|^Try ")
 _SEEN_S = 10.0
 """How long a file of another node may take to be seen, s."""
 
 
 def examine_nodes(
     site: SiteConfig,
+    driver: Driver,
     directory: Path,
     campaign: Path | None,
     overrides: tuple[str, ...],
@@ -51,6 +50,8 @@ def examine_nodes(
 
     Parameters
     ----------
+    driver
+        Whom the nodes are to reach.
     directory
         An empty directory of ours, where campaigns will lie.
     campaign
@@ -58,21 +59,15 @@ def examine_nodes(
     step_s
         Longest time to wait for the nodes' answers, s.
     """
-    findings = []
-    try:
-        addresses = {"127.0.0.1"} if isinstance(site, LocalSite) else own_addresses(site.interface)
-    except ValueError as error:
-        findings.append(wrong("network", str(error), "set site.interface"))
-        addresses = own_addresses()
-    secret = secrets.token_hex(8)
-    (directory / SECRET).write_text(secret)
+    findings = [wrong("network", driver.fault, "set site.interface")] if driver.fault else []
+    (directory / SECRET).write_text(driver.secret)
     if not any(slice_.gpus for part in site.executors.values() for slice_ in part.slices):
         findings.append(right("GPUs", "no role uses any"))
     # Blocks of a pilot do not share nodes: their steps may not fit beside each other.
     n_parallel = 1 if site.queues_blocks else len(site.executors)
     labelling = site.executor("labelling")
-    with _listening(secret) as port, ThreadPoolExecutor(n_parallel) as threads:
-        request = Request("", str(directory), tuple(sorted(addresses)), port, secret)
+    with ThreadPoolExecutor(n_parallel) as threads:
+        request = Request("", str(directory), driver.addresses, driver.port, driver.secret)
         labels = replace(
             request, labels=True, campaign=str(campaign.absolute()) if campaign else None, overrides=overrides
         )
@@ -95,9 +90,8 @@ def _step(site: SiteConfig, part: Part, request: Request, step_s: float) -> list
     answers = [json.loads(line.partition(ANSWER)[2]) for line in output.splitlines() if ANSWER in line]
     hosts = {str(host) for _, host, _ in answers}
     findings = [Finding(**finding) for _, _, answer in answers for finding in answer]
-    if len(hosts) < part.n_nodes:
-        said = errors.strip().splitlines()[-1:] or ["nothing was said"]
-        text = f"{len(hosts)} of {part.n_nodes} answered for {request.part}: {said[0]}"
+    if len(answers) < part.n_nodes:  # not of different hosts: jsrun may put two slices on one
+        text = f"{len(answers)} of {part.n_nodes} answered for {request.part}: {_what_was_said(errors)}"
         findings.append(wrong("nodes", text, "see whether site.launcher and its options fit this machine"))
     findings += [
         replace(
@@ -142,35 +136,20 @@ def _run(script: str, limit_s: float) -> tuple[str, str]:
         return output, f"{errors}\nno answer for {limit_s:g} s"
 
 
-@contextmanager
-def _listening(secret: str) -> Iterator[int]:
-    """Say the secret to whoever calls, as long as the body runs; give the port."""
-    with socket.create_server(("", 0)) as server:
-        threading.Thread(target=_answer_calls, args=(server, secret), daemon=True).start()
-        try:
-            yield server.getsockname()[1]
-        finally:
-            server.shutdown(socket.SHUT_RDWR)
-
-
-def _answer_calls(server: socket.socket, secret: str) -> None:
-    while True:
-        try:
-            connection, _ = server.accept()
-            with connection:
-                connection.sendall(f"{secret}\n".encode())
-        except OSError:
-            if server.fileno() < 0:
-                return
-            continue
+def _what_was_said(errors: str) -> str:
+    """Return the line of a launcher's errors that says most."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip() and not _SAYS_NOTHING.search(line)]
+    return lines[-1] if lines else "nothing was said"
 
 
 def main() -> None:
     """Do what the job is for and leave the findings in its directory."""
     directory = Path(sys.argv[1])
     job = read_json(directory / JOB)
+    site = SITE.validate_python(job["site"])
     campaign = Path(job["campaign"]) if job["campaign"] else None
-    findings = examine_nodes(SITE.validate_python(job["site"]), directory, campaign, tuple(job["overrides"]))
+    with nullcontext(Driver(**job["driver"])) if job["driver"] else listening(site) as driver:
+        findings = examine_nodes(site, driver, directory, campaign, tuple(job["overrides"]))
     write_json_atomic(directory / FINDINGS, [asdict(finding) for finding in findings])
 
 
