@@ -47,7 +47,7 @@ def apart(distance_ang):
     [
         ({"max_scf_steps": 2, "max_repairs": 0}, "not_converged", "convergence was not achieved"),
         ({"walltime_s": 0.4}, "walltime", "ended after"),
-        ({"max_memory_gib": 0.045, "frame": skewed_cell() * (2, 2, 1)}, "out_of_memory", "not enough memory"),
+        ({"max_memory_gib": 0.2, "density_cutoff_ry": 4000.0}, "out_of_memory", "not enough memory"),
         ({"frame": apart(0.0)}, "unphysical", "check_atoms: atoms"),
         ({"frame": apart(0.01)}, "unphysical", "too large to be printed"),
         ({"functional": "PBESOL"}, "bad_input", "ask for functional PBE; the settings name PBESOL"),
