@@ -88,7 +88,7 @@ def test_every_failure_has_its_reason(attempt, tmp_path, changes, reason, words)
 
 def test_its_own_time_limit_is_a_walltime(attempt):
     slow = "s/&CONTROL/\\&CONTROL\\n max_seconds = 1/"
-    failure = attempt(frame=skewed_cell() * (2, 2, 1), script=EDIT.format(edit=slow))
+    failure = attempt(frame=skewed_cell() * (2, 2, 3), script=EDIT.format(edit=slow))
     assert (failure.reason, "max_seconds" in failure.message) == ("walltime", True)
 
 
