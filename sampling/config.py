@@ -117,10 +117,20 @@ class ScheduleConfig(_Settings):
     duration_ps: PositiveFloat = 250.0
     """t_max, after which a trajectory has completed, ps."""
 
+    max_strain: float = Field(default=0.0, ge=0.0, le=0.2)
+    """Every component of the strain that the cell is slowly put under, and taken out of again, is drawn up to
+    this size, of either sign; 0: the cell stays as it was built, as in the paper. A crystal under strain
+    shows its elastic constants; one in a cell that stays shows little more than its energy."""
+
+    strain_period_ps: Range = (10.0, 50.0)
+    """Period of the strain, which goes as a sine, ps."""
+
     @model_validator(mode="after")
-    def _period_is_positive(self) -> Self:
-        if self.period_ps[0] <= 0:
-            raise ValueError(f"period_ps must be above 0, found {self.period_ps[0]:g}")
+    def _periods_are_positive(self) -> Self:
+        for name in ("period_ps", "strain_period_ps"):
+            shortest = getattr(self, name)[0]
+            if shortest <= 0:
+                raise ValueError(f"{name} must be above 0, found {shortest:g}")
         return self
 
 

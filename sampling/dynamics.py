@@ -95,6 +95,7 @@ def langevin_step(
     step: int,
     forces_at: Callable[[Batch], Tensor],
     generator: torch.Generator,
+    deform: Callable[[Batch], Batch] | None = None,
 ) -> Motion:
     """Return the state one time step later.
 
@@ -114,6 +115,8 @@ def langevin_step(
         Gives forces, shape (n_atoms, 3), eV/Å.
     generator
         Source of the noise, on the device of the positions.
+    deform
+        Done to cells and positions after the drift, before the forces are computed.
     """
     dt = thermostat.timestep_fs
     frame = motion.batch.frame_index
@@ -125,6 +128,7 @@ def langevin_step(
     fastest = torch.maximum(motion.fastest, after.abs().amax(dim=1))
     before, after = held_back(before, dt), held_back(after, dt)
     batch = replace(motion.batch, positions=motion.batch.positions + (0.5 * dt) * (before + after))
+    batch = deform(batch) if deform else batch
     forces = forces_at(batch)
     return replace(motion, batch=batch, velocities=after + kick * forces, forces=forces, fastest=fastest)
 

@@ -55,6 +55,22 @@ def trajectories_after(
     ]
 
 
+def strained(batch: Batch, trajectories: Sequence[Trajectory], starts_fs: Floats, ends_fs: Floats) -> Batch:
+    """Return frames with their cells as they are at later times, and their atoms carried along."""
+    if all(t.strain.is_none for t in trajectories):
+        return batch
+    spans = zip(trajectories, starts_fs, ends_fs, strict=True)
+    steps = np.stack([t.strain.between(float(start), float(end)) for t, start, end in spans])
+    cells = np.stack([t.cell_at(float(end)) for t, end in zip(trajectories, ends_fs, strict=True)])
+    like = batch.positions
+    carry = torch.as_tensor(steps, dtype=like.dtype).to(like.device)[batch.frame_index]
+    return replace(
+        batch,
+        positions=torch.einsum("ni,nij->nj", like, carry),
+        cells=torch.as_tensor(cells, dtype=like.dtype).to(like.device),
+    )
+
+
 def thermostat_for(
     trajectories: Sequence[Trajectory],
     times_fs: Floats,

@@ -193,7 +193,7 @@ class _Chunk:
         positions = source.batch.positions[source.batch.frame_index == i]
         self._candidates.append(
             CandidateFrame(
-                frame=slot.frame(positions.cpu().numpy()),
+                frame=slot.frame_at(time_fs, positions.cpu().numpy()),
                 trajectory_id=slot.id,
                 reason=reason,
                 time_fs=time_fs,

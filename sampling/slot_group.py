@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from potentials.replace_file import replace_file
 from sampling.schedule import TemperatureSchedule
 from sampling.seeds import child
+from sampling.strain import StrainSchedule
 from sampling.trajectory import Trajectory
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class SlotGroup:
             "trajectory_ids": np.array([t.id for t in slots], dtype=np.str_),
             "seeds": np.array([t.seed for t in slots], dtype=np.str_),
             "schedules": np.array([astuple(t.schedule) for t in slots]).reshape(-1, 5),
+            "strains": np.array([(*t.strain.voigt, t.strain.period_fs) for t in slots]).reshape(-1, 7),
             "times_fs": np.array([t.time_fs for t in slots]),
             "cells": np.array([t.cell for t in slots]).reshape(-1, 3, 3),
             "pbc": np.array([t.pbc for t in slots], dtype=np.bool_).reshape(-1, 3),
@@ -130,6 +132,7 @@ class SlotGroup:
                     id=str(arrays["trajectory_ids"][i]),
                     seed=str(arrays["seeds"][i]),
                     schedule=TemperatureSchedule(*(float(x) for x in arrays["schedules"][i])),
+                    strain=_strain(arrays["strains"][i]),
                     time_fs=float(arrays["times_fs"][i]),
                     numbers=numbers[i],
                     positions=arrays[f"positions_{i}"],
@@ -140,6 +143,11 @@ class SlotGroup:
                 for i in range(len(ends))
             ),
         )
+
+
+def _strain(row: NDArray[np.float64]) -> StrainSchedule:
+    xx, yy, zz, yz, xz, xy, period_fs = (float(x) for x in row)
+    return StrainSchedule((xx, yy, zz, yz, xz, xy), period_fs)
 
 
 def new_group(group_id: str, seed: int | np.random.SeedSequence, n_slots: int) -> SlotGroup:

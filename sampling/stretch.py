@@ -16,7 +16,7 @@ from potentials.protocol import Potential, Prediction
 from sampling.config import SamplingConfig
 from sampling.dynamics import Motion, langevin_step
 from sampling.gliding import make_steps
-from sampling.moving import motion_of, thermostat_for
+from sampling.moving import motion_of, strained, thermostat_for
 from sampling.trajectory import Trajectory
 
 
@@ -72,7 +72,11 @@ def move(
     config: SamplingConfig,
     noise: torch.Generator,
 ) -> Standing:
-    """Make ``check_every_steps`` time steps; at the end of the last all members are evaluated."""
+    """Make ``check_every_steps`` time steps; at the end of the last all members are evaluated.
+
+    Cells under a strain are deformed once, in the last step, where neighbour lists are made anew in any case:
+    a strain of 0.05 in 10 ps is 5e-4 in the 50 fs between two looks.
+    """
     motion = standing.motion
     dtype, device = motion.velocities.dtype, motion.velocities.device
     n_steps, dynamics = config.check_every_steps, config.dynamics
@@ -87,5 +91,10 @@ def move(
 
     motion = replace(motion, fastest=torch.zeros_like(motion.fastest))
     motion = make_steps(motion, range(n_steps - 1), take, standing.neighbours, dynamics.timestep_fs, noise)
-    motion = langevin_step(motion, thermostat, n_steps - 1, members, noise)
+    ends_fs = times_fs + n_steps * dynamics.timestep_fs
+
+    def deform(batch: Batch) -> Batch:
+        return strained(batch, trajectories, times_fs, ends_fs)
+
+    motion = langevin_step(motion, thermostat, n_steps - 1, members, noise, deform)
     return Standing(motion, members.neighbours, members.prediction)

@@ -13,6 +13,7 @@ from sampling.config import ScheduleConfig
 from sampling.dynamics import thermal_velocities
 from sampling.schedule import TemperatureSchedule, draw
 from sampling.seeds import child, describe_seed
+from sampling.strain import NO_STRAIN, StrainSchedule, draw_strain
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Trajectory:
         Name, unique within a campaign.
     seed
         The seed that made it, as text.
-    schedule
-        Its temperatures.
+    schedule, strain
+        Its temperatures, and the strain of its cell.
     time_fs
         Its clock.
     numbers
@@ -36,7 +37,7 @@ class Trajectory:
     velocities
         Shape (n_atoms, 3), Å/fs.
     cell
-        Cell vectors as rows, shape (3, 3), Å.
+        Cell vectors it started with, as rows, shape (3, 3), Å.
     pbc
         Which cell vectors repeat, shape (3,).
     """
@@ -44,6 +45,7 @@ class Trajectory:
     id: str
     seed: str
     schedule: TemperatureSchedule
+    strain: StrainSchedule
     time_fs: float
     numbers: NDArray[np.int64]
     positions: NDArray[np.floating]
@@ -51,10 +53,18 @@ class Trajectory:
     cell: NDArray[np.float64]
     pbc: NDArray[np.bool_]
 
-    def frame(self, positions: NDArray[np.floating] | None = None) -> Atoms:
-        """Return the frame, atoms wrapped into the cell; with other positions if these are given."""
-        places = self.positions if positions is None else positions
-        frame = Atoms(self.numbers, positions=places.astype(np.float64), cell=self.cell, pbc=self.pbc)
+    def cell_at(self, time_fs: float) -> NDArray[np.float64]:
+        """Return the cell vectors as rows at a time of its clock, shape (3, 3), Å."""
+        return self.cell if self.strain.is_none else self.cell @ self.strain.deformation(time_fs)
+
+    def frame(self) -> Atoms:
+        """Return the frame where it stands, atoms wrapped into the cell."""
+        return self.frame_at(self.time_fs, self.positions)
+
+    def frame_at(self, time_fs: float, positions: NDArray[np.floating]) -> Atoms:
+        """Return the frame of another time, with the positions it had then."""
+        cell = self.cell_at(time_fs)
+        frame = Atoms(self.numbers, positions=positions.astype(np.float64), cell=cell, pbc=self.pbc)
         frame.wrap()
         frame.info["seed"] = self.seed
         return frame
@@ -63,7 +73,7 @@ class Trajectory:
 def start_trajectory(
     trajectory_id: str, seed: np.random.SeedSequence, builder: Builder, config: ScheduleConfig
 ) -> Trajectory:
-    """Return a new trajectory: cell, schedule and velocities all follow from ``seed``.
+    """Return a new trajectory: cell, schedules and velocities all follow from ``seed``.
 
     Raises
     ------
@@ -79,6 +89,7 @@ def start_trajectory(
         id=trajectory_id,
         seed=describe_seed(seed),
         schedule=schedule,
+        strain=draw_strain(config, np.random.default_rng(child(seed, 3))) if cell.pbc.all() else NO_STRAIN,
         time_fs=0.0,
         numbers=cell.numbers.astype(np.int64),
         positions=cell.positions.copy(),
