@@ -19,6 +19,7 @@ import numpy as np
 from ase.units import Hartree
 
 from potentials import storage
+from potentials.durable import write_directory
 from potentials.ensemble import AniEnsemble
 from potentials.neurochem import (
     CELU_ALPHA,
@@ -27,7 +28,6 @@ from potentials.neurochem import (
     network_files,
     params_text,
 )
-from potentials.new_directory import new_directory
 from potentials.storage import DamagedModelError
 
 PARAMS = "ani.params"
@@ -71,7 +71,7 @@ def write_neurochem(ensemble: AniEnsemble, directory: Path) -> None:
         raise CannotExportError(
             f"CELU of α = {ensemble.networks.celu_alpha:g}; NeuroChem's format has α = {CELU_ALPHA:g} only"
         )
-    new_directory(directory, _files(ensemble, directory.name))
+    write_directory(directory, _files(ensemble, directory.name))
 
 
 def loading_lines(out: Path, n_members: int) -> str:

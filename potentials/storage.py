@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import secrets
-import shutil
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
@@ -21,6 +18,7 @@ from torch import Tensor
 
 from potentials.config import AniConfig
 from potentials.descriptors import DescriptorSpec
+from potentials.durable import write_directory
 from potentials.ensemble import AniEnsemble
 from potentials.network import MemberNetworks
 
@@ -63,23 +61,8 @@ def save(ensemble: AniEnsemble, directory: Path) -> None:
     ValueError
         If the card is not JSON or holds an entry that is written here.
     """
-    card = _card(ensemble)
-    directory = Path(directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    unique = f".{directory.name}.{os.getpid()}-{secrets.token_hex(4)}"
-    new, old = directory.parent / f"{unique}.new", directory.parent / f"{unique}.old"
-    new.mkdir()
-    try:
-        _write(new / WEIGHTS, tensors_to_bytes(_tensors(ensemble)))
-        _write(new / CARD, card.encode())
-        _sync_directory(new)
-        if directory.exists():
-            directory.replace(old)
-        new.replace(directory)
-        _sync_directory(directory.parent)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    files = {CARD: _card(ensemble).encode(), WEIGHTS: tensors_to_bytes(_tensors(ensemble))}
+    write_directory(directory, files, replace=True)
 
 
 def load(directory: Path) -> AniEnsemble:
@@ -208,18 +191,3 @@ def _code_version() -> str:
         return version("smelter")
     except PackageNotFoundError:
         return "not installed"
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

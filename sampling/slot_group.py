@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from potentials.replace_file import replace_file
+from potentials.durable import replace_file
 from sampling.schedule import TemperatureSchedule
 from sampling.seeds import child
 from sampling.strain import StrainSchedule

@@ -23,8 +23,9 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
+from potentials.durable import synchronise, temporary_sibling
 from workflow.storage import manifest as manifests
-from workflow.storage.files import sync_directory, sync_tree, temporary_sibling
+from workflow.storage.files import sync_tree
 from workflow.storage.label_arrays import PER_ATOM, ROWS, LabelArrays, find_fault, hex_ids, is_id
 from workflow.storage.manifest import SEGMENTS, DatasetDamagedError, DatasetError, Manifest, SegmentEntry
 from workflow.storage.spool import LabelRecord
@@ -333,7 +334,7 @@ def write_segment(root: Path, version: int, arrays: LabelArrays) -> SegmentEntry
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    sync_directory(path.parent)
+    synchronise(path.parent)
     return SegmentEntry(
         path.name, arrays.n_labels, arrays.n_atoms, _segment_checksum(arrays.ids, arrays.checksums)
     )

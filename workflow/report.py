@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from potentials.durable import replace_file
 from potentials.storage import DamagedModelError
 from workflow.accounting import worker_hours
 from workflow.display import complain, say
@@ -26,7 +27,7 @@ from workflow.settings.config import CampaignConfig
 from workflow.settings.errors import SettingsError
 from workflow.settings.load import load_campaign
 from workflow.state import CampaignState, Round, load_state
-from workflow.storage.files import DamagedFileError, load_npz, write_bytes_atomic
+from workflow.storage.files import DamagedFileError, load_npz
 from workflow.storage.paths import CampaignPaths
 from workflow.survival import Survival, survival_curve
 
@@ -68,7 +69,7 @@ def write_report(directory: Path) -> Path:
     _time(page, state, summary)
     path = directory / REPORT_NAME
     made = time.strftime("%Y-%m-%d %H:%M")
-    write_bytes_atomic(path, page.html(f"{directory.resolve().name} · written {made}").encode())
+    replace_file(path, page.html(f"{directory.resolve().name} · written {made}").encode())
     return path
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from potentials.replace_file import replace_file
+from potentials.durable import replace_file
 from potentials.training.state import TrainingState
 
 FORMAT = "smelter-training-1"

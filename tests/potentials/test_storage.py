@@ -10,7 +10,7 @@ import torch
 from ase.build import bulk
 
 import potentials
-from potentials import storage
+from potentials import durable, storage
 from potentials.batch import Batch
 from potentials.ensemble import AniEnsemble
 from potentials.storage import DamagedModelError
@@ -61,7 +61,7 @@ def test_a_failed_save_leaves_the_old_model(
     def full_disk(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(storage, "_write", full_disk)
+    monkeypatch.setattr(durable, "_write", full_disk)
     with pytest.raises(OSError, match="No space left"):
         storage.save(make_ensemble("Cu"), tmp_path / "model")
     assert storage.load(tmp_path / "model").elements == ("Al",)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from potentials.durable import replace_file, temporary_sibling
 from workflow.storage.files import (
     DamagedFileError,
     load_npz,
@@ -21,8 +22,6 @@ from workflow.storage.files import (
     remove_temporary_files,
     save_npz_atomic,
     temporaries,
-    temporary_sibling,
-    write_bytes_atomic,
     write_json_atomic,
 )
 
@@ -123,21 +122,21 @@ def test_damage_survives_the_trip_between_processes():
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatch):
     path = tmp_path / "a"
-    write_bytes_atomic(path, b"old")
+    replace_file(path, b"old")
 
     def disk_full(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", disk_full)
     with pytest.raises(OSError, match="No space"):
-        write_bytes_atomic(path, b"new")
+        replace_file(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_temporary_files_of_killed_writers_are_removed_and_nothing_else(tmp_path):
     kept = tmp_path / "a.npz"
-    write_bytes_atomic(kept, b"a")
+    replace_file(kept, b"a")
     left = temporary_sibling(kept)
     left.write_bytes(b"half")
     assert temporaries(tmp_path) == [left]
@@ -149,12 +148,12 @@ def test_temporary_files_of_killed_writers_are_removed_and_nothing_else(tmp_path
 WRITER = """
 import sys
 from pathlib import Path
-from workflow.storage.files import write_bytes_atomic
+from potentials.durable import replace_file
 path, number = Path(sys.argv[1]), 0
 print("started", flush=True)
 while True:
     number = (number + 1) % 256
-    write_bytes_atomic(path, bytes([number]) * 100_000)
+    replace_file(path, bytes([number]) * 100_000)
 """
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
+from potentials.durable import temporary_sibling
 from qm.label import Label
 from workflow.storage import spool
-from workflow.storage.files import DamagedFileError, save_npz_atomic, temporary_sibling
+from workflow.storage.files import DamagedFileError, save_npz_atomic
 from workflow.storage.spool import Candidate, LabelRecord, Provenance, Refusal
 
 PROVENANCE = Provenance(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
+from potentials.durable import replace_file
 from site_configs.addresses import own_addresses
 from site_configs.config import SiteConfig
 from site_configs.load import SiteError
@@ -12,7 +13,6 @@ from site_configs.local import LocalSite
 from workflow.diagnosis.finding import Finding, right, wrong
 from workflow.diagnosis.scheduler import scheduler_findings
 from workflow.launching.site_plan import check_site, site_text
-from workflow.storage.files import write_bytes_atomic
 
 
 def login_findings(site: SiteConfig, name: str, directory: Path, label_cores: int) -> list[Finding]:
@@ -55,7 +55,7 @@ def directory_finding(directory: Path) -> Finding:
     """Return whether files of a campaign can be written to an existing directory from here."""
     file = directory / f".doctor-{secrets.token_hex(4)}"
     try:
-        write_bytes_atomic(file, b"seen")
+        replace_file(file, b"seen")
         file.unlink()
     except OSError as error:
         return wrong("campaign directory", f"{directory}: {error.strerror}", "give another --directory")

@@ -179,13 +179,13 @@ def _campaigns_scratch(request: Request) -> str | None:
 
 def _shared_directory(request: Request) -> Iterator[Finding]:
     """Look whether the nodes share the directory, and whether files can be synchronised and renamed in it."""
-    from workflow.storage.files import write_bytes_atomic
+    from potentials.durable import replace_file
 
     directory = Path(request.directory)
     remedy = "give --directory on a file system that the nodes share with this host and may write to"
     try:
         seen = (directory / SECRET).read_text() == request.secret
-        write_bytes_atomic(directory / own_file(request.part, platform.node()), request.secret.encode())
+        replace_file(directory / own_file(request.part, platform.node()), request.secret.encode())
     except OSError as error:
         yield wrong("shared directory", f"{directory.parent}: {error.strerror} on the node", remedy)
         return

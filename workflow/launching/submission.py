@@ -8,12 +8,12 @@ from pathlib import Path
 
 import yaml
 
+from potentials.durable import replace_file
 from site_configs.batch import BatchJob, batch_script
 from site_configs.config import SITE, BatchSite
 from site_configs.schedulers import Scheduler, make_scheduler
 from workflow.launching.jobs import record_jobs, submitted_jobs
 from workflow.launching.plan import Plan
-from workflow.storage.files import write_bytes_atomic
 from workflow.storage.paths import CampaignPaths
 
 
@@ -56,8 +56,8 @@ class Submission:
         paths = self.paths
         paths.make()
         settings = yaml.safe_dump(SITE.dump_python(self.site, mode="json"), sort_keys=False)
-        write_bytes_atomic(paths.site, settings.encode())
-        write_bytes_atomic(paths.batch_script, self.script().encode())
+        replace_file(paths.site, settings.encode())
+        replace_file(paths.batch_script, self.script().encode())
         jobs: list[str] = []
         try:
             for _ in range(n_jobs):

@@ -8,9 +8,9 @@ from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
+from potentials.durable import replace_file
 from workflow.ledger import read_ledger
 from workflow.reporting.rounds import RoundRow, round_rows
-from workflow.storage.files import write_bytes_atomic
 
 METRICS_NAME = "metrics.csv"
 
@@ -23,7 +23,7 @@ def write_metrics(directory: Path) -> Path:
     for row in round_rows(read_ledger(directory)):
         writer.writerow([_cell(value) for value in astuple(row)])
     path = directory / METRICS_NAME
-    write_bytes_atomic(path, text.getvalue().encode())
+    replace_file(path, text.getvalue().encode())
     return path
 
 

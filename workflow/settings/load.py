@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from potentials.durable import replace_file
 from workflow.settings import strict_yaml
 from workflow.settings.errors import Path as KeyPath
 from workflow.settings.errors import SettingsError, dotted, explain
-from workflow.storage.files import write_bytes_atomic
 
 if TYPE_CHECKING:
     from workflow.settings.config import CampaignConfig
@@ -117,7 +117,7 @@ def settings_hash(config: BaseModel) -> str:
 def save_resolved(config: BaseModel, path: Path) -> None:
     """Write every setting, defaults included, as YAML that :func:`load_settings` reads; all or nothing."""
     head = f"# Every setting of this campaign as resolved, hash {settings_hash(config)}\n"
-    write_bytes_atomic(path, (head + strict_yaml.dump(resolved(config))).encode())
+    replace_file(path, (head + strict_yaml.dump(resolved(config))).encode())
 
 
 # -- what may change -----------------------------------------------------------------------------------------

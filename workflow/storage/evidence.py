@@ -7,7 +7,7 @@ import tarfile
 from contextlib import suppress
 from pathlib import Path
 
-from workflow.storage.files import temporary_sibling
+from potentials.durable import temporary_sibling
 
 MOST_KEPT = 50
 """Archives of failed labels that a campaign keeps, the newest ones."""

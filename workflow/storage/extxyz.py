@@ -17,9 +17,9 @@ from ase.io.extxyz import read_xyz
 from ase.stress import voigt_6_to_full_3x3_stress
 from numpy.typing import NDArray
 
+from potentials.durable import synchronise, temporary_sibling
 from qm.fingerprint import label_id
 from qm.label import Label
-from workflow.storage.files import sync_directory, temporary_sibling
 from workflow.storage.label_arrays import find_fault
 from workflow.storage.spool import LabelRecord, Provenance, label_details
 
@@ -50,7 +50,7 @@ def write_extxyz(records: Iterable[LabelRecord], path: Path) -> int:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_directory(path.parent)
+    synchronise(path.parent)
     return n_written
 
 

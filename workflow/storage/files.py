@@ -1,15 +1,9 @@
-"""Files that survive a kill: complete or not there at all, and recognised when damaged.
-
-A file is written to a temporary name in its own directory, synchronised to disk and renamed. A kill can
-leave temporary files behind, never half a file under its final name.
-"""
+"""Files of a campaign: recognised when damaged, and removed when a killed writer left them behind."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
-import secrets
 import time
 import zipfile
 from collections.abc import Mapping
@@ -22,7 +16,8 @@ import numpy as np
 from numpy.lib.format import write_array
 from numpy.typing import NDArray
 
-TEMPORARY_SUFFIX = ".tmp"
+from potentials.durable import TEMPORARY_SUFFIX, replace_file, synchronise
+
 _DIGEST_BYTES = 32
 _SEAL = b"blake2b:"
 _SEAL_LENGTH = len(_SEAL) + 2 * _DIGEST_BYTES
@@ -30,11 +25,6 @@ _SEAL_LENGTH = len(_SEAL) + 2 * _DIGEST_BYTES
 
 class DamagedFileError(ValueError):
     """A file is torn, altered or not what its name says; the message names it and what is wrong."""
-
-
-def temporary_sibling(path: Path) -> Path:
-    """Return an unused hidden name in the directory of ``path``, for what is to be renamed to ``path``."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
 
 
 def temporaries(directory: Path) -> list[Path]:
@@ -59,45 +49,17 @@ def remove_temporary_files(directory: Path, *, older_than_s: float = 0.0) -> int
     return removed
 
 
-def sync_directory(directory: Path) -> None:
-    """Make renames and new names in ``directory`` survive a crash of the machine."""
-    _sync(directory)
-
-
 def sync_tree(directory: Path) -> None:
     """Make everything below ``directory`` survive a crash of the machine."""
     paths = [directory, *directory.rglob("*")]
     with ThreadPoolExecutor(max_workers=16) as pool:  # the file system does many at once in the time of one
-        list(pool.map(_sync, paths))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_bytes_atomic(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``, replacing what was there; the directory must exist."""
-    temporary = temporary_sibling(path)
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
+        list(pool.map(synchronise, paths))
 
 
 def write_json_atomic(path: Path, value: Any) -> None:
     """Write ``value`` as readable JSON; not-a-number is refused, because JSON has none."""
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    write_bytes_atomic(path, text.encode())
+    replace_file(path, text.encode())
 
 
 def read_json(path: Path) -> Any:
@@ -129,7 +91,7 @@ def save_npz_atomic(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
                 write_array(file, np.asanyarray(array), allow_pickle=False)
         archive.comment = bytes(_SEAL_LENGTH)
     payload = buffer.getvalue()[:-_SEAL_LENGTH]
-    write_bytes_atomic(path, payload + _seal(payload))
+    replace_file(path, payload + _seal(payload))
 
 
 def load_npz(path: Path) -> dict[str, NDArray[Any]]:

@@ -14,13 +14,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from workflow.storage.files import (
-    DamagedFileError,
-    read_json,
-    remove_temporary_files,
-    sync_directory,
-    write_json_atomic,
-)
+from potentials.durable import synchronise
+from workflow.storage.files import DamagedFileError, read_json, remove_temporary_files, write_json_atomic
 
 FORMAT = 1
 HEAD = "HEAD.json"
@@ -152,7 +147,7 @@ def prepare(root: Path) -> None:
         return
     for directory in (root / SEGMENTS, root / SNAPSHOTS):
         directory.mkdir(parents=True, exist_ok=True)
-    sync_directory(root)
+    synchronise(root)
     commit(root, EMPTY)
 
 
@@ -160,7 +155,7 @@ def forget(root: Path, forgotten: Iterable[int]) -> None:
     """Remove the manifests of these versions."""
     for version in forgotten:
         snapshot_path(root, version).unlink()
-    sync_directory(root / SNAPSHOTS)
+    synchronise(root / SNAPSHOTS)
 
 
 def collect_orphans(root: Path) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potentials import storage
+from potentials.durable import synchronise, temporary_sibling
 from potentials.ensemble import AniEnsemble
 from potentials.training.errors import evaluate_errors
 from potentials.training.train import TrainingError, TrainingResult, train_ensemble
@@ -18,13 +19,7 @@ from potentials.training.training_set import TrainingSet, is_validation
 from workflow.dataset import Dataset, Snapshot
 from workflow.settings.config import CampaignConfig
 from workflow.state import round_name
-from workflow.storage.files import (
-    read_json,
-    save_npz_atomic,
-    sync_directory,
-    temporary_sibling,
-    write_json_atomic,
-)
+from workflow.storage.files import read_json, save_npz_atomic, write_json_atomic
 from workflow.storage.paths import CampaignPaths
 from workflow.tasks.context import TRAINING_STREAM, campaign, seed_sequence
 from workflow.tasks.models import ensemble, worker_device
@@ -151,7 +146,7 @@ def _save(
         if not (target / SUMMARY).exists():
             raise
         shutil.rmtree(building)
-    sync_directory(paths.models)
+    synchronise(paths.models)
 
 
 def _held_out(result: TrainingResult) -> dict[str, NDArray[Any]]:
