@@ -25,6 +25,7 @@ from workflow.reporting.convergence_plot import convergence_figure
 from workflow.settings.config import CampaignConfig
 from workflow.settings.errors import SettingsError
 from workflow.settings.load import load_campaign
+from workflow.settings.overrides import add_set_option
 from workflow.tasks.context import BOOTSTRAP_STREAM, seed_sequence
 
 FOUND, NOT_FOUND, WRONG_USE = 0, 1, 2
@@ -132,14 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--force-error", type=_positive, default=0.05, metavar="EV_PER_ANG", help="(default %(default)s)")
     add("--workers", type=_count, default=1, metavar="N", help="labels side by side (default %(default)s)")
     add("--out", type=Path, metavar="DIR", help="for table and plot; by default convergence-NAME")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        dest="overrides",
-        metavar="KEY=VALUE",
-        help="change a setting, such as labeller.k_shift=[1,1,1]; may be repeated",
-    )
+    add_set_option(parser, "labeller.k_shift=[1,1,1]")
     return parser
 
 

@@ -23,12 +23,12 @@ from workflow.diagnosis.login import directory_finding, login_findings
 from workflow.diagnosis.steps import examine_nodes
 from workflow.diagnosis.table import show
 from workflow.display import complain
-from workflow.launching.plan import CAMPAIGNS, site_overrides
+from workflow.launching.plan import CAMPAIGNS
 from workflow.settings.errors import SettingsError
 from workflow.settings.load import load_campaign
+from workflow.settings.overrides import add_set_option, site_values, split_overrides
 
 READY, NOT_READY, WRONG_USE = 0, 1, 2
-_SITE = "site."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,21 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--directory", type=Path, metavar="DIR", default=CAMPAIGNS, help="where campaigns lie: campaigns")
     add("--no-job", action="store_true", help="look at this host and ask the scheduler, but submit nothing")
     add("--wait", type=float, metavar="MINUTES", default=30.0, help="longest time to wait for the job: 30")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        dest="overrides",
-        metavar="KEY=VALUE",
-        help="change a setting, such as site.account=NAME; may be repeated",
-    )
+    add_set_option(parser, "site.account=NAME")
     return parser
 
 
 def _findings(options: argparse.Namespace) -> list[Finding]:
-    for_site = [override for override in options.overrides if override.startswith(_SITE)]
-    others = tuple(override for override in options.overrides if not override.startswith(_SITE))
-    site = load_site(options.site, site_overrides(for_site))
+    for_site, others = split_overrides(options.overrides)
+    site = load_site(options.site, site_values(for_site))
     if others and options.campaign is None:
         raise SettingsError(f"--set {others[0]}: expected site.key=value, or --campaign FILE as well")
     config = load_campaign(options.campaign, others) if options.campaign else None
@@ -99,7 +91,7 @@ def _findings(options: argparse.Namespace) -> list[Finding]:
 
 
 def _on_nodes(
-    site: SiteConfig, place: Path, options: argparse.Namespace, overrides: tuple[str, ...]
+    site: SiteConfig, place: Path, options: argparse.Namespace, overrides: Sequence[str]
 ) -> list[Finding]:
     if isinstance(site, LocalSite):
         with listening(site) as driver:

@@ -31,6 +31,7 @@ from workflow.launching.submission import Submission
 from workflow.ledger import LedgerDamagedError
 from workflow.lock import CampaignRunningError
 from workflow.settings.errors import SettingsError
+from workflow.settings.overrides import add_set_option
 from workflow.storage.manifest import DatasetError
 from workflow.storage.paths import CampaignPaths
 
@@ -110,14 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--dry-run", action="store_true", help="check everything, print the plan (and batch script) and stop")
     add("--chain", type=int, default=1, metavar="N", help="submit N jobs, each going on where one ended")
     add("--in-allocation", action="store_true", help=argparse.SUPPRESS)  # what batch scripts say
-    add(
-        "--set",
-        action="append",
-        default=[],
-        dest="overrides",
-        metavar="KEY=VALUE",
-        help="change a setting, such as stop.max_rounds=3 or site.sampling.workers=2; may be repeated",
-    )
+    add_set_option(parser, "stop.max_rounds=3 or site.sampling.workers=2")
     return parser
 
 

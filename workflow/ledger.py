@@ -46,6 +46,12 @@ def read_ledger(directory: Path) -> Iterator[Event]:
             raise LedgerDamagedError(f"{path}, line {number}: not a JSON event ({error})") from error
 
 
+def fingerprint_at_start(directory: Path) -> str:
+    """Return the level of theory a campaign was begun with; empty if it has not begun."""
+    starts = (event["fingerprint"] for event in read_ledger(directory) if event["event"] == "started")
+    return next(starts, "")
+
+
 class Ledger:
     """The driver's handle."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import timedelta
@@ -31,7 +32,7 @@ _LATE_S = 10.0
 
 
 def examine_by_job(
-    site: BatchSite, directory: Path, campaign: Path | None, overrides: tuple[str, ...], patience_s: float
+    site: BatchSite, directory: Path, campaign: Path | None, overrides: Sequence[str], patience_s: float
 ) -> list[Finding]:
     """Return what a job finds on the site's nodes; it is cancelled if we are interrupted.
 

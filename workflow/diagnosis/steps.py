@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -43,7 +44,7 @@ def examine_nodes(
     driver: Driver,
     directory: Path,
     campaign: Path | None,
-    overrides: tuple[str, ...],
+    overrides: Sequence[str],
     step_s: float = _STEP_S,
 ) -> list[Finding]:
     """Return what is found on the nodes of this allocation, or on this machine.
@@ -69,7 +70,10 @@ def examine_nodes(
     with ThreadPoolExecutor(n_parallel) as threads:
         request = Request("", str(directory), driver.addresses, driver.port, driver.secret)
         labels = replace(
-            request, labels=True, campaign=str(campaign.absolute()) if campaign else None, overrides=overrides
+            request,
+            labels=True,
+            campaign=str(campaign.absolute()) if campaign else None,
+            overrides=tuple(overrides),
         )
         futures = [
             threads.submit(

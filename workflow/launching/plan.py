@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from qm.config import AseConfig, PotentialLabellerConfig
 from qm.espresso.config import EspressoConfig
@@ -20,7 +19,6 @@ from workflow.lock import CampaignRunningError, holder
 from workflow.potential_labeller import find_ensemble
 from workflow.reporting.summary import summarise
 from workflow.reporting.texts import duration_text
-from workflow.settings import strict_yaml
 from workflow.settings.config import CampaignConfig
 from workflow.settings.errors import SettingsError
 from workflow.settings.load import (
@@ -31,11 +29,11 @@ from workflow.settings.load import (
     refuse_unsafe_changes,
     save_resolved,
 )
+from workflow.settings.overrides import site_values, split_overrides
 from workflow.state import load_state
 from workflow.storage.paths import CampaignPaths
 
 CAMPAIGNS = Path("campaigns")
-_SITE = "site."
 _MODEL = "labeller.model"
 """May change at a launch, though not while the campaign runs: its content counts, not where it lies."""
 
@@ -108,9 +106,8 @@ def make_plan(
     CampaignRunningError
         If another driver runs this campaign.
     """
-    for_site = [override for override in overrides if override.startswith(_SITE)]
-    overrides = [override for override in overrides if not override.startswith(_SITE)]
-    site = load_site(site_name, site_overrides(for_site))
+    for_site, overrides = split_overrides(overrides)
+    site = load_site(site_name, site_values(for_site))
     if campaign is None and directory is None:
         raise SettingsError("expected --campaign FILE, or --resume with --directory DIR")
     if campaign is None and not resume:
@@ -127,23 +124,6 @@ def make_plan(
     if not begun:
         _check_import(config, file)
     return Plan(config, site_name, site, directory, begun, for_site, changes)
-
-
-def site_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """Return the values of ``site.key=value`` texts, by their keys.
-
-    Raises
-    ------
-    SettingsError
-        If one is not of that form.
-    """
-    values: dict[str, Any] = {}
-    for override in overrides:
-        key, equals, text = override.removeprefix(_SITE).partition("=")
-        if not equals or not key:
-            raise SettingsError(f"--set {override}: expected site.key=value")
-        values[key.strip()] = strict_yaml.parse(text, f"--set {override}")[0]
-    return values
 
 
 def _saved_settings(directory: Path | None) -> Path:

@@ -9,9 +9,9 @@ import numpy as np
 
 from qm.label import Labeller
 from workflow.labellers import make_labeller, refuse_other_level
+from workflow.ledger import fingerprint_at_start
 from workflow.settings.config import CampaignConfig
 from workflow.settings.load import load_campaign
-from workflow.state import load_state
 from workflow.storage.paths import CampaignPaths
 
 BOOTSTRAP_STREAM, SAMPLING_STREAM, TRAINING_STREAM = range(3)
@@ -46,7 +46,7 @@ def labeller(paths: CampaignPaths, config: CampaignConfig) -> Labeller:
             outdated.close()
         _sources.clear()
         source = make_labeller(config.labeller)
-        refuse_other_level(source, load_state(paths.directory).fingerprint, "ledger")
+        refuse_other_level(source, fingerprint_at_start(paths.directory), "ledger")
         _sources[key] = source
     return _sources[key]
 
