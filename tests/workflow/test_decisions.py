@@ -4,7 +4,7 @@ import pytest
 from tiny_campaign import tiny_config
 
 from workflow.breaker import CircuitBreaker
-from workflow.stages.training import is_better
+from workflow.stages.training import is_good_enough
 from workflow.state import CampaignState, Round
 from workflow.stop import StopRule
 from workflow.tasks.train import TrainingSummary
@@ -47,12 +47,21 @@ def errors(energy, force):
 )
 def test_an_ensemble_is_promoted_unless_it_is_worse(new, old, promoted):
     summary = TrainingSummary(2, 0, 1, n_validation=4, validation=new, previous_validation=old)
-    assert is_better(summary)[0] is promoted
+    assert is_good_enough(summary, 0.0)[0] is promoted
+
+
+def test_an_ensemble_may_be_worse_within_the_tolerance():
+    """The score is the geometric mean of both errors."""
+    for factor, promoted in ((1.19, True), (1.23, False)):
+        summary = TrainingSummary(
+            2, 0, 1, n_validation=4, validation=errors(factor, 0.05), previous_validation=errors(1.0, 0.05)
+        )
+        assert is_good_enough(summary, 0.1)[0] is promoted
 
 
 def test_without_validation_labels_the_newer_ensemble_is_taken():
     summary = TrainingSummary(2, 0, 1, validation={"n_labels": 0}, previous_validation={"n_labels": 0})
-    assert is_better(summary) == (True, "no validation labels to compare on")
+    assert is_good_enough(summary, 0.0) == (True, "no validation labels to compare on")
 
 
 def state_with(exit_times_fs, reason, cycles=1):

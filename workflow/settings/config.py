@@ -9,6 +9,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -59,6 +60,10 @@ class LabellingConfig(BaseModel):
     """A labelling task that takes longer is ended and its worker replaced; by default the label source's own
     walltime alone counts."""
 
+    kpoint_check_every: NonNegativeInt = 0
+    """About one label in so many, chosen by hash, is calculated again with 0.6 times the spacing of k-points,
+    to know the noise of the labels; 0 for none. Each costs about five labels and is no label itself."""
+
 
 class CandidatesConfig(BaseModel):
     """Back-pressure: how far sampling may run ahead of labelling and training."""
@@ -83,6 +88,10 @@ class SynchronisationConfig(BaseModel):
     warm_start: bool = False
     """Start each training from the promoted ensemble instead of from random weights; folds are chosen by
     hash, so held-out errors stay honest."""
+
+    promotion_tolerance: NonNegativeFloat = 0.1
+    """A new ensemble takes over unless its errors on the validation labels are larger by more than this
+    share. It has learnt from more labels, and so few cannot tell ensembles apart that are nearly as good."""
 
     compact_segments: PositiveInt = 16
     """Join the newest segments of the data set when that saves this many."""

@@ -135,6 +135,7 @@ SAFE_TO_CHANGE: tuple[str, ...] = (
     "gates",
     "selector",
     "synchronisation.min_new_labels",
+    "synchronisation.promotion_tolerance",
     "synchronisation.compact_segments",
     "sampling.thresholds",
     "sampling.chunk_steps",

@@ -119,7 +119,8 @@ class Training:
             self._unfinished[round_.cycle] = round_
             return
         self._driver.success("training")
-        promoted, why = is_better(summary)
+        tolerance = self._driver.config.synchronisation.promotion_tolerance
+        promoted, why = is_good_enough(summary, tolerance)
         self._driver.record("trained", promoted=promoted, why=why, **asdict(summary))
         best = self._driver.state.best_round()
         if best is not None:
@@ -140,16 +141,17 @@ def record_merge(journal: _Records, dataset: Dataset, *, n_new: int, n_duplicate
     )
 
 
-def is_better(summary: TrainingSummary) -> tuple[bool, str]:
+def is_good_enough(summary: TrainingSummary, tolerance: float) -> tuple[bool, str]:
     """Decide whether an ensemble is promoted, and say why.
 
-    It must not be worse than the promoted one on the fixed validation set, both measured on the same frames.
+    It must not be worse than the promoted one by more than the share ``tolerance`` on the fixed validation
+    set, both measured on the same frames.
     """
     if summary.previous_validation is None:
         return True, "first ensemble of its cycle"
     if not summary.n_validation:
         return True, "no validation labels to compare on"
     new, old = validation_score(summary.validation), validation_score(summary.previous_validation)
-    if new <= old and math.isfinite(new):
+    if new <= (1.0 + tolerance) * old and math.isfinite(new):
         return True, f"validation score {new:.4g} against {old:.4g} before"
     return False, f"worse on the validation set: score {new:.4g} against {old:.4g} of the promoted ensemble"
