@@ -5,13 +5,22 @@ from __future__ import annotations
 import os
 import shlex
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 
 class ProgramConfig(BaseModel):
-    """Where and how a program runs; nothing here changes a label."""
+    """Where and how a program runs; of all this only its version counts as level of theory."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    command: str
+    """The program, by name or path, with arguments if need be."""
+
+    version: str | None = None
+    """Its version; asked of the program at the launch where it is not given."""
+
+    max_repairs: NonNegativeInt = 3
+    """How many gentler ways to self-consistency are tried when the first fails."""
 
     launcher: str = "mpirun -n {ranks} --bind-to none"
     """What starts several ranks, put before the command where ``ranks`` is above 1: ``{ranks}`` and

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, Self
 
 from ase.data import atomic_numbers
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from qm.program_config import ProgramConfig
 from qm.pseudopotentials import PseudopotentialConfig
@@ -80,14 +80,8 @@ class EspressoConfig(ProgramConfig):
     mixing_beta: float = Field(default=0.7, gt=0.0, le=1.0)
     """Share of the new density in the first try of a label; metals with many atoms want less."""
 
-    max_repairs: NonNegativeInt = 3
-    """How many gentler ways to self-consistency are tried when the first fails."""
-
     command: str = "pw.x"
     """The program, by name or path, with arguments such as ``-nk 2`` (pools of k-points) if need be."""
-
-    version: str | None = None
-    """Its version, such as 6.7MaX; asked of the program at the launch where it is not given."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import shutil
 from collections.abc import Mapping
 from hashlib import sha256
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from qm.espresso.config import EspressoConfig
 from qm.espresso.outputs import version
-from qm.program import program_environment, run_program
+from qm.program_version import ask_version
 
 CODE = "espresso"
 LEVEL_VERSION = "1"
 """Raised when the same settings begin to give other inputs; part of the fingerprint."""
-
-_VERSION_S = 60.0
 
 
 def level_of_theory(
@@ -76,26 +69,4 @@ def program_version(config: EspressoConfig) -> str:
     ValueError
         If there is no such program, or it does not say.
     """
-    program = shlex.split(config.command)[0] if config.command.strip() else ""
-    environment = program_environment(1, config.environment)
-    if shutil.which(program, path=environment.get("PATH", os.defpath)) is None:
-        raise ValueError(f"command: there is no program {program!r} on this machine's PATH")
-    with TemporaryDirectory() as scratch:
-        directory = Path(scratch)
-        (directory / "empty.pwi").touch()
-        run_program(
-            [program, "-in", "empty.pwi"],
-            directory,
-            output=directory / "out",
-            errors=directory / "err",
-            timeout_s=_VERSION_S,
-            environment=environment,
-        )
-        found = version((directory / "out").read_text(errors="replace"))
-        if found is None:
-            said = (directory / "err").read_text(errors="replace").strip().splitlines()
-            raise ValueError(
-                f"command: {program} does not say its version"
-                f"{f' but {said[-1][:200]!r}' if said else ''}; give it as labeller.version"
-            )
-        return found
+    return ask_version(config, lambda command: [command[0], "-in", "empty.pwi"], version, {"empty.pwi": ""})

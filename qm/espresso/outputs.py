@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import dataclass
 
 import numpy as np
 from ase.io.espresso import read_espresso_out
 from ase.stress import voigt_6_to_full_3x3_stress
-from numpy.typing import NDArray
+
+from qm.results import NotConvergedError, OtherLevelError, OutputError, Results, UnphysicalError
 
 MAX_SCF_FORCE_CORRECTION_RY_PER_BOHR = 1.0e-3
 """Per root atom: what forces owe to a density that is not self-consistent. Converged labels have 1e-5."""
@@ -35,36 +35,6 @@ _SAME_FUNCTIONAL = {
 """Names of one functional; pw.x prints the parts of which it is made where it has no name for the whole."""
 
 
-class OutputError(ValueError):
-    """The output cannot be read, or ends too early."""
-
-
-class UnphysicalError(ValueError):
-    """The results are too large to be printed: atoms lie on each other."""
-
-
-class NotConvergedError(ValueError):
-    """The output holds results, but of a density that is not self-consistent."""
-
-
-class OtherFunctionalError(ValueError):
-    """The calculation used another functional than the settings name."""
-
-
-@dataclass(frozen=True)
-class Results:
-    """What pw.x found; units and signs as in :class:`qm.label.Label`.
-
-    The energy is that of the line ``!    total energy``: with smeared occupations E - TS, whose derivative
-    the forces and the stress are.
-    """
-
-    energy_ev: float
-    forces_ev_per_ang: NDArray[np.float64]
-    stress_ev_per_ang3: NDArray[np.float64]
-    scf_steps: int
-
-
 def version(text: str) -> str | None:
     """Return the version of the pw.x that has printed this, if it came so far."""
     found = _VERSION.search(text)
@@ -74,6 +44,8 @@ def version(text: str) -> str | None:
 def read_results(text: str, n_atoms: int, *, functional: str, threshold_ry: float) -> Results:
     """Return the results of a calculation that has ended well.
 
+    The energy is that of the line ``!    total energy``: with smeared occupations E - TS.
+
     Parameters
     ----------
     threshold_ry
@@ -82,7 +54,7 @@ def read_results(text: str, n_atoms: int, *, functional: str, threshold_ry: floa
 
     Raises
     ------
-    OutputError, UnphysicalError, NotConvergedError, OtherFunctionalError
+    OutputError, UnphysicalError, NotConvergedError, OtherLevelError
         If there is no label in it.
     """
     if DONE not in text:
@@ -110,7 +82,7 @@ def _check_functional(text: str, expected: str) -> None:
     if found is None:
         raise OutputError("the output does not name the functional")
     if _plain(found[1]) != _plain(expected):
-        raise OtherFunctionalError(
+        raise OtherLevelError(
             f"the pseudopotentials ask for functional {found[1]}; the settings name {expected}"
         )
 
