@@ -37,7 +37,8 @@ def open_dataset(paths: CampaignPaths) -> Dataset:
 
 def tidy(paths: CampaignPaths, dataset: Dataset) -> None:
     """Remove what killed workers left behind; to be called when none is alive."""
-    for directory in (paths.candidates, paths.labels, paths.quarantine, paths.trajectories, paths.models):
+    spools = (paths.candidates, paths.labels, paths.quarantine, paths.kpoint_checks)
+    for directory in (*spools, paths.trajectories, paths.models):
         remove_temporary_files(directory)
     for unfinished in (*paths.models.glob(".*.tmp"), *paths.scratch.glob("*")):
         shutil.rmtree(unfinished, ignore_errors=True)

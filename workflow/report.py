@@ -22,7 +22,7 @@ from workflow.reporting.properties import Crystals, crystal_properties
 from workflow.reporting.report_page import Page, picture, table
 from workflow.reporting.rounds import RoundRow, round_rows
 from workflow.reporting.summary import NoCampaignError, Summary, summarise
-from workflow.reporting.texts import duration_text, gpu_text, shares_text, survival_text
+from workflow.reporting.texts import duration_text, gpu_text, noise_text, shares_text, survival_text
 from workflow.settings.config import CampaignConfig
 from workflow.settings.errors import SettingsError
 from workflow.settings.load import load_campaign
@@ -62,7 +62,7 @@ def write_report(directory: Path) -> Path:
     page = Page(config.name, summary.state)
     _headline(page, config, summary)
     _crystals(page, directory, config, state)
-    _errors(page, round_rows(read_ledger(directory)))
+    _errors(page, round_rows(read_ledger(directory)), summary)
     _disagreement(page, directory, state.best_round())
     _survival(page, config, state)
     _yield(page, state)
@@ -152,12 +152,15 @@ def _number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if math.isfinite(value) else "–"
 
 
-def _errors(page: Page, rows: Sequence[RoundRow]) -> None:
+def _errors(page: Page, rows: Sequence[RoundRow], summary: Summary) -> None:
     measured = [row for row in rows if row.energy_rmse_mev_per_atom is not None]
-    contents = [picture(plots.learning_curves(measured), "held-out errors by round")] if measured else []
+    noise = summary.kpoint_noise
+    curves = plots.learning_curves(measured, noise) if measured else ""
+    contents = [picture(curves, "held-out errors by round")] if measured else []
     page.section(
         "Held-out error by round",
-        "On the fixed validation set, chosen by hash, which never trains. Hollow: not promoted.",
+        "On the fixed validation set, chosen by hash, which never trains. Hollow: not promoted."
+        + (f" k-point noise of the labels (dashed): {noise_text(noise)}." if noise else ""),
         *contents,
     )
 

@@ -101,6 +101,8 @@ class CampaignState:
     n_labelled: int = 0
     label_failures: Counter[str] = field(default_factory=Counter)
     label_core_s: float = 0.0
+    kpoint_checks: dict[str, Event] = field(default_factory=dict)
+    """Labels that were made a second time with more k-points, by id (see `workflow.tasks.kpoints`)."""
     version: int = 0
     n_labels: int = 0
     n_atoms: int = 0
@@ -207,6 +209,11 @@ class CampaignState:
             self.label_failures[event["reason"]] += 1
             refused = event["reason"] in REFUSED_AFTERWARDS
             self.work["labelling"].take_back("discarded_s" if refused else "failed_s", event["wall_s"])
+
+    def _on_kpoints_checked(self, event: Event) -> None:
+        if not event["ok"]:
+            self.work["labelling"].take_back("failed_s", event["wall_s"])
+        self.kpoint_checks.setdefault(event["id"], event)
 
     def _on_merged(self, event: Event) -> None:
         self.version = event["version"]

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
+from workflow.kpoint_noise import KpointNoise
 from workflow.reporting.crystals import Crystal
 from workflow.reporting.properties import Crystals, Curves
 from workflow.reporting.rounds import RoundRow
@@ -58,14 +59,25 @@ def _panels(n: int, height: float = 3.0) -> tuple[Figure, Sequence[Axes]]:
     return figure, list(axes)
 
 
-def learning_curves(rows: Sequence[RoundRow]) -> str:
-    """Draw held-out errors against the number of labels; ensembles not promoted are hollow."""
+def learning_curves(rows: Sequence[RoundRow], noise: KpointNoise | None = None) -> str:
+    """Draw held-out errors against the number of labels; ensembles not promoted are hollow.
+
+    The ``noise`` that k-points leave in the labels is drawn as a dashed line.
+    """
     with mpl.rc_context(_STYLE):
         figure, axes = _panels(2)
-        for ax, name, factor, title in (
-            (axes[0], "energy_rmse_mev_per_atom", 1.0, "energy, meV/atom"),
-            (axes[1], "force_rmse_ev_per_ang", 1000.0, "force, meV/Å"),
+        for ax, name, factor, title, floor in (
+            (
+                axes[0],
+                "energy_rmse_mev_per_atom",
+                1.0,
+                "energy, meV/atom",
+                noise and noise.energy_rms_mev_per_atom,
+            ),
+            (axes[1], "force_rmse_ev_per_ang", 1000.0, "force, meV/Å", noise and noise.force_rms_ev_per_ang),
         ):
+            if floor:
+                ax.axhline(factor * floor, color=ORANGE, linestyle="--", linewidth=1, zorder=0)
             measured = [row for row in rows if getattr(row, name) is not None]
             for cycle in sorted({row.cycle for row in measured}):
                 points = [(row.labels, factor * getattr(row, name)) for row in measured if row.cycle == cycle]

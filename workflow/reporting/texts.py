@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workflow.accounting import TimeSpent
+from workflow.kpoint_noise import KpointNoise
 from workflow.reporting.rounds import RoundRow
 
 
@@ -27,6 +28,16 @@ def errors_text(energy_mev_per_atom: float | None, force_ev_per_ang: float | Non
     if energy_mev_per_atom is None or force_ev_per_ang is None:
         return "errors not measured"
     return f"energy {energy_mev_per_atom:.2f} meV/atom, force {1000 * force_ev_per_ang:.1f} meV/Å"
+
+
+def noise_text(noise: KpointNoise) -> str:
+    """Return the noise of the labels, such as ``energy 3.10 meV/atom, force 41.0 meV/Å over 12 labels``."""
+    failed = f"; failed checks: {noise.n_failed}" if noise.n_failed else ""
+    if not noise.n_labels:
+        return f"not known{failed}"
+    errors = errors_text(noise.energy_rms_mev_per_atom, noise.force_rms_ev_per_ang)
+    stress = "" if noise.stress_rms_gpa is None else f", stress {noise.stress_rms_gpa:.2f} GPa"
+    return f"{errors}{stress} over {noise.n_labels} labels{failed}"
 
 
 def shares_text(spent: TimeSpent) -> str:

@@ -99,6 +99,15 @@ def _largest(distances: NDArray[np.float64], where: NDArray[np.bool_]) -> float:
     return float(distances[where].max())
 
 
+def _kpoint_checks(config: CampaignConfig) -> Iterator[str]:
+    every = config.labelling.kpoint_check_every
+    if every and getattr(config.labeller, "k_spacing_per_ang", None) is None:
+        yield (
+            f"labelling.kpoint_check_every = {every} needs a label source with k-points; "
+            f"labeller.kind = {config.labeller.kind} has none"
+        )
+
+
 def _members(config: CampaignConfig) -> Iterator[str]:
     if config.potential.n_members < 2:
         yield f"potential.n_members = {config.potential.n_members}: an ensemble needs two to disagree"
@@ -156,6 +165,7 @@ _CHECKS: tuple[Callable[[CampaignConfig], Iterator[str]], ...] = (
     _pressure,
     _breaker,
     _distances,
+    _kpoint_checks,
     _members,
     _cutoffs,
     _thresholds,

@@ -8,6 +8,7 @@ from functools import partial
 
 from workflow.driver import Driver
 from workflow.execution.guard import TaskResult
+from workflow.stages.kpoint_checks import KpointChecks
 from workflow.storage.spool import ids as spooled
 from workflow.storage.spool import item_path
 from workflow.tasks.label import (
@@ -42,6 +43,7 @@ class Labelling:
         self._waiting: deque[str] = deque()
         self.unmerged = spooled(paths.labels) - set(merged)
         """Ids of labels on disk that are not in the data set yet."""
+        self._kpoint_checks = KpointChecks(driver, {*merged, *spooled(paths.labels)})
         self.admit(sorted(spooled(paths.candidates)))
 
     @property
@@ -66,6 +68,7 @@ class Labelling:
 
     def submit(self, *, room: int | None = None) -> None:
         """Send waiting candidates to idle workers, no more than the budget has ``room`` for."""
+        self._kpoint_checks.submit()
         limit = _TASKS_PER_WORKER * self._driver.pool.roles["labelling"]
         while self._waiting and self._n_tasks < limit and not self._driver.is_paused("labelling"):
             if not self._driver.has_time_for(label_candidates):
@@ -148,6 +151,7 @@ class Labelling:
         if outcome.ok:
             self._settled.add(outcome.id)
             self.unmerged.add(outcome.id)
+            self._kpoint_checks.admit(outcome.id)
             self._driver.success("labelling")
             return
         if outcome.quarantined:

@@ -55,6 +55,11 @@ class CampaignPaths:
         return self.directory / "quarantine"
 
     @property
+    def kpoint_checks(self) -> Path:
+        """Labels to be made a second time with more k-points, and what came of it until the ledger has it."""
+        return self.directory / "kpoint-checks"
+
+    @property
     def dataset(self) -> Path:
         """The global training set."""
         return self.directory / "dataset.zarr"

@@ -23,6 +23,7 @@ from workflow.storage.spool import (
     write_refusal,
 )
 from workflow.tasks.context import campaign, labeller
+from workflow.tasks.kpoints import is_checked
 
 RETRIED_ELSEWHERE = frozenset({"walltime", "out_of_memory", "killed"})
 """Reasons that may be the machine's fault, so that another try can help."""
@@ -74,7 +75,10 @@ def _label_one(
     failure = check_label(candidate.frame, result, config.checks, source.fingerprint)
     if failure is not None:
         return _refuse(paths, candidate, failure, result, last_attempt)
-    write_label(paths.labels, LabelRecord(id_, candidate.frame, result, candidate.provenance))
+    record = LabelRecord(id_, candidate.frame, result, candidate.provenance)
+    if is_checked(id_, config.labelling.kpoint_check_every):
+        write_label(paths.kpoint_checks, record)  # before the label, so that no kill leaves one without
+    write_label(paths.labels, record)
     item_path(paths.candidates, id_).unlink(missing_ok=True)
     return LabelOutcome(id_, ok=True, wall_s=result.wall_s, core_s=result.core_s)
 
