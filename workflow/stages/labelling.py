@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from functools import partial
 
@@ -40,7 +40,8 @@ class Labelling:
         self._n_tasks = 0
         self._rescoring = False
         self._settled = {*merged, *spooled(paths.labels), *spooled(paths.quarantine)}
-        self._waiting: deque[str] = deque()
+        self._waiting: OrderedDict[str, None] = OrderedDict()
+        """The queue; a dictionary, since each candidate found is looked up in it."""
         self.unmerged = spooled(paths.labels) - set(merged)
         """Ids of labels on disk that are not in the data set yet."""
         self._kpoint_checks = KpointChecks(driver, {*merged, *spooled(paths.labels)})
@@ -58,13 +59,11 @@ class Labelling:
 
     def admit(self, ids: Iterable[str]) -> None:
         """Queue candidates that are not known yet; files of settled ones are removed."""
-        known = self._in_flight | set(self._waiting)
         for id_ in ids:
             if id_ in self._settled:
                 item_path(self._driver.paths.candidates, id_).unlink(missing_ok=True)
-            elif id_ not in known:
-                self._waiting.append(id_)
-                known.add(id_)
+            elif id_ not in self._in_flight:
+                self._waiting.setdefault(id_)
 
     def submit(self, *, room: int | None = None) -> None:
         """Send waiting candidates to idle workers, no more than the budget has ``room`` for."""
@@ -80,13 +79,21 @@ class Labelling:
 
     def _next_batch(self, most: int) -> list[str]:
         """Take candidates from the queue; one that has failed before goes alone, to spare its neighbours."""
-        ids = [self._waiting.popleft()]
+        ids = [self._take_first()]
         n_wanted = min(most, self._driver.config.labelling.frames_per_task)
         while len(ids) < n_wanted and self._waiting and not self._attempts[ids[0]]:
-            if self._attempts[self._waiting[0]]:
+            if self._attempts[next(iter(self._waiting))]:
                 break
-            ids.append(self._waiting.popleft())
+            ids.append(self._take_first())
         return ids
+
+    def _take_first(self) -> str:
+        return self._waiting.popitem(last=False)[0]
+
+    def _put_first(self, ids: list[str]) -> None:
+        for id_ in reversed(ids):
+            self._waiting[id_] = None
+            self._waiting.move_to_end(id_, last=False)
 
     def _send(self, ids: list[str]) -> None:
         config = self._driver.config.labelling
@@ -106,7 +113,7 @@ class Labelling:
         """Let a newly promoted ensemble look at the candidates that still wait."""
         if self._rescoring or not self._waiting or self._driver.ending is not None:
             return
-        ids, self._waiting = list(self._waiting), deque()
+        ids, self._waiting = list(self._waiting), OrderedDict()
         self._rescoring = True
         self._in_flight.update(ids)
         self._driver.submit(
@@ -121,11 +128,11 @@ class Labelling:
         self._rescoring = False
         self._in_flight.difference_update(ids)
         if not result.ok:  # they are labelled all the same
-            self._waiting.extendleft(reversed(ids))
+            self._put_first(ids)
             return
         summary: RescoreSummary = result.value
         self._settled.update(set(ids) - set(summary.kept))
-        self._waiting.extendleft(reversed(summary.kept))
+        self._put_first(summary.kept)
         self._driver.record("rescored", kept=len(summary.kept), dropped=summary.dropped)
 
     def _on_result(self, ids: list[str], result: TaskResult) -> None:
@@ -157,7 +164,7 @@ class Labelling:
         if outcome.quarantined:
             self._settled.add(outcome.id)
         else:
-            self._waiting.append(outcome.id)
+            self._waiting[outcome.id] = None
         self._driver.failure("labelling", f"{outcome.reason}: {outcome.message}", _REMEDY)
 
     def _lost(self, ids: list[str], error: str) -> list[LabelOutcome]:
