@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from ase.data import atomic_numbers
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
-from qm.program_config import ProgramConfig
+from qm.dft_config import (
+    DftConfig,
+    refuse_half_a_smearing,
+    refuse_other_elements,
+    refuse_strange_elements,
+)
 from qm.pseudopotentials import PseudopotentialConfig
 
 Smearing = Literal["none", "gaussian", "methfessel-paxton", "marzari-vanderbilt", "fermi-dirac"]
@@ -30,7 +34,7 @@ _WRITTEN_BY_US = frozenset(
 )
 
 
-class EspressoConfig(ProgramConfig):
+class EspressoConfig(DftConfig):
     """Labels from density functional theory by Quantum ESPRESSO's pw.x."""
 
     kind: Literal["espresso"]
@@ -50,12 +54,6 @@ class EspressoConfig(ProgramConfig):
     """That of the density, Ry: by default four times the other, right for norm-conserving pseudopotentials;
     ultrasoft ones and PAW want eight times and more."""
 
-    k_spacing_per_ang: PositiveFloat
-    """Largest distance of neighbouring k-points, 1/Å with the factor 2π: the mesh follows the cell."""
-
-    k_shift: tuple[Literal[0, 1], Literal[0, 1], Literal[0, 1]] = (0, 0, 0)
-    """1 where the mesh is shifted by half a step, 0 where it holds Γ."""
-
     smearing: Smearing
     """How occupations are smeared; ``none`` for insulators."""
 
@@ -65,17 +63,11 @@ class EspressoConfig(ProgramConfig):
     starting_magnetization: dict[str, float] | None = None
     """Spin-polarised from this start: by element, between -1 (all valence electrons down) and 1 (all up)."""
 
-    charge_e: float = 0.0
-    """Charge of a cell, in units of e: electrons missing."""
-
     system: dict[str, bool | int | float | str] = Field(default_factory=dict)
     """Further entries of pw.x's namelist SYSTEM, such as ``vdw_corr: dft-d3``: they are level of theory."""
 
     scf_threshold_ry_per_atom: PositiveFloat = 1.0e-9
     """Self-consistency is reached when the estimated error of the energy is below this, Ry per atom."""
-
-    max_scf_steps: PositiveInt = 100
-    """Steps to self-consistency in the first try of a label."""
 
     mixing_beta: float = Field(default=0.7, gt=0.0, le=1.0)
     """Share of the new density in the first try of a label; metals with many atoms want less."""
@@ -85,28 +77,25 @@ class EspressoConfig(ProgramConfig):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        unknown = [symbol for symbol in self.pseudopotentials if atomic_numbers.get(symbol, 0) == 0]
-        if unknown:
-            raise ValueError(f"pseudopotentials: {unknown[0]!r} is not a chemical symbol such as Al")
+        refuse_strange_elements("pseudopotentials", self.pseudopotentials)
         analytic = [p.path for p in self.pseudopotentials.values() if p.path.lower().endswith(".gth")]
         if analytic:
             raise ValueError(
                 f"pseudopotentials: {analytic[0]}: with files that end in .gth pw.x has wrong stresses; "
                 "python -m qm.espresso.gth makes a .upf of the same potential"
             )
-        if (self.smearing == "none") != (self.smearing_width_ry is None):
-            expected = (
-                "no smearing_width_ry" if self.smearing == "none" else "smearing_width_ry, such as 0.02"
-            )
-            raise ValueError(f"smearing {self.smearing} needs {expected}")
+        refuse_half_a_smearing(self.smearing, self.smearing_width_ry, "smearing_width_ry", 0.02)
         if self.density_cutoff_ry is not None and self.density_cutoff_ry < 4.0 * self.wavefunction_cutoff_ry:
             raise ValueError(
                 f"density_cutoff_ry is {self.density_cutoff_ry:g}; expected at least four times "
                 f"wavefunction_cutoff_ry, {4.0 * self.wavefunction_cutoff_ry:g}"
             )
-        strange = set(self.starting_magnetization or {}) - set(self.pseudopotentials)
-        if strange:
-            raise ValueError(f"starting_magnetization: {min(strange)} has no pseudopotential")
+        refuse_other_elements(
+            "starting_magnetization",
+            self.starting_magnetization or (),
+            self.pseudopotentials,
+            "pseudopotential",
+        )
         ours = [name for name in self.system if name.lower().partition("(")[0] in _WRITTEN_BY_US]
         if ours:
             raise ValueError(f"system: {ours[0]} follows from the other settings; leave it out")

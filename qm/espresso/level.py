@@ -8,6 +8,7 @@ from hashlib import sha256
 from qm.espresso.config import EspressoConfig
 from qm.espresso.outputs import version
 from qm.program_version import ask_version
+from qm.pseudopotentials import all_resolved
 
 CODE = "espresso"
 LEVEL_VERSION = "1"
@@ -56,7 +57,7 @@ def resolved(config: EspressoConfig) -> EspressoConfig:
     ValueError
         If a pseudopotential is missing or has changed, or there is no program to run.
     """
-    pseudopotentials = {s: p.resolved(s) for s, p in config.pseudopotentials.items()}
+    pseudopotentials = all_resolved(config.pseudopotentials)
     found = config.version or program_version(config)
     return config.model_copy(update={"pseudopotentials": pseudopotentials, "version": found})
 
