@@ -13,11 +13,11 @@ import numpy as np
 
 from potentials.durable import replace_file
 from potentials.storage import DamagedModelError
+from validation.crystals import Crystal
 from workflow.accounting import worker_hours
 from workflow.display import complain, say
 from workflow.ledger import LedgerDamagedError, read_ledger
 from workflow.reporting import plots
-from workflow.reporting.crystals import Crystal
 from workflow.reporting.properties import Crystals, crystal_properties
 from workflow.reporting.report_page import Page, picture, table
 from workflow.reporting.rounds import RoundRow, round_rows

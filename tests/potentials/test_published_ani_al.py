@@ -10,8 +10,8 @@ from scipy.optimize import brentq
 
 from potentials.calculator import EnsembleCalculator
 from potentials.ensemble import AniEnsemble
-from workflow.reporting.crystals import Crystal, crystal_table
-from workflow.reporting.elastic import cubic_constants
+from validation.crystals import Crystal, crystal_table
+from validation.elastic import cubic_constants
 
 
 @pytest.fixture(scope="module")

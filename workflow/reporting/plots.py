@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
+from validation.crystals import Crystal
 from workflow.kpoint_noise import KpointNoise
-from workflow.reporting.crystals import Crystal
 from workflow.reporting.properties import Crystals, Curves
 from workflow.reporting.rounds import RoundRow
 from workflow.survival import Survival

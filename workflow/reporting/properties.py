@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 import potentials
 from potentials.calculator import EnsembleCalculator
+from validation.crystal_cells import STRUCTURES
+from validation.crystals import ColdCurve, Crystal, alloy_table, cold_curve, crystal_table
 from workflow.labellers import make_labeller
-from workflow.reporting.crystal_cells import STRUCTURES
-from workflow.reporting.crystals import ColdCurve, Crystal, alloy_table, cold_curve, crystal_table
 from workflow.reporting.label_calculator import LabelCalculator
 from workflow.settings.config import CampaignConfig
 from workflow.state import CampaignState

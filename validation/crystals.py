@@ -17,8 +17,8 @@ from ase.units import GPa
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from workflow.reporting.crystal_cells import ALLOYS, STRUCTURES, Structure, typical_volume_ang3
-from workflow.reporting.elastic import CubicConstants, cubic_constants
+from validation.crystal_cells import ALLOYS, STRUCTURES, Structure, typical_volume_ang3
+from validation.elastic import CubicConstants, cubic_constants
 
 _SCAN = np.geomspace(0.62, 1.6, 25)
 _FITS = (np.linspace(0.96, 1.04, 9), np.linspace(0.99, 1.01, 9))

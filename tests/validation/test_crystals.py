@@ -12,8 +12,8 @@ from ase.units import GPa
 
 from qm.config import EamConfig
 from qm.eam import EamLabeller
-from workflow.reporting.crystal_cells import ALLOYS, IDEAL_HCP, STRUCTURES, typical_volume_ang3
-from workflow.reporting.crystals import alloy_table, cold_curve, crystal, crystal_table
+from validation.crystal_cells import ALLOYS, IDEAL_HCP, STRUCTURES, typical_volume_ang3
+from validation.crystals import alloy_table, cold_curve, crystal, crystal_table
 from workflow.reporting.label_calculator import LabelCalculator
 
 NEAREST = {

@@ -1,0 +1,1 @@
+"""Physical properties of any ASE calculator: crystals, elasticity, faults, defects, surfaces, phonons."""
