@@ -50,6 +50,8 @@ class ClusterSite(BaseModel):
     """Where label codes work; by default in the campaign's directory."""
     interface: Name | None = None
     """Network interface by which workers reach the driver; by default they try all of its addresses."""
+    require_gpu: bool = True
+    """Whether a task fails whose worker has a GPU that PyTorch does not find; else it uses the CPU."""
     notice_s: PositiveInt = 300
     """This long before the end of the walltime nothing new is started and checkpoints are written, s."""
     sampling: ClusterRole

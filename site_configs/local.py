@@ -49,6 +49,9 @@ class LocalSite(BaseModel):
     """Training; by default one worker with a quarter of the cores as threads."""
     labelling: RoleConfig
     """The label source; by default a quarter of the cores, one worker each."""
+    require_gpu: bool
+    """Whether a task fails whose worker has a GPU that PyTorch does not find; else it uses the CPU. Default:
+    where these settings name GPUs, and not where they were only found."""
     retries: NonNegativeInt = 2
     """How often a task is repeated whose worker was lost; failures of the task itself never are."""
     encrypted: bool = True
@@ -71,7 +74,10 @@ class LocalSite(BaseModel):
             role: {**shares[role], **value} if isinstance(value, dict) else value or shares[role]
             for role, value in given.items()
         }
-        return {**settings, **roles}
+        named = any(
+            isinstance(role, dict) and role.get("gpus") for role in (settings.get("shared"), *given.values())
+        )
+        return {"require_gpu": named, **settings, **roles}
 
     @property
     def queues_blocks(self) -> bool:

@@ -12,7 +12,7 @@ import platform
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from site_configs.launch_variables import GPUS, WORKERS_PER_GPU
+from site_configs.launch_variables import GPU_REQUIRED, GPUS, WORKERS_PER_GPU
 from site_configs.marks import is_alive, own_name
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -42,6 +42,12 @@ def pin_once(claims: Path) -> None:
         claim(claims, gpu, int(os.environ.get(WORKERS_PER_GPU, "1")))
         os.environ[VISIBLE] = gpu
         os.environ[PINNED] = f"{own_name()} {gpu}"
+
+
+def required_gpu() -> str | None:
+    """Return the GPU that this worker is bound to and must use; ``None`` where it may use the CPU."""
+    process, _, gpu = os.environ.get(PINNED, "").partition(" ")
+    return gpu if process == own_name() and os.environ.get(GPU_REQUIRED) else None
 
 
 def assigned_gpu(environment: MutableMapping[str, str]) -> str:

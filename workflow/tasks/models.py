@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 
 import potentials
 from potentials.ensemble import AniEnsemble
+from site_configs.pinning import GpuError, required_gpu
 
 
 @lru_cache(maxsize=2)
@@ -18,5 +20,20 @@ def ensemble(path: Path) -> AniEnsemble:
 
 
 def worker_device() -> str:
-    """Return the device of this worker's torch work."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """Return the device of this worker's torch work.
+
+    Raises
+    ------
+    GpuError
+        If the site gives this worker a GPU that it must use, and PyTorch finds none.
+    """
+    if torch.cuda.is_available():
+        return "cuda"
+    gpu = required_gpu()
+    if gpu is not None:
+        why = "is built without CUDA" if torch.version.cuda is None else f"for CUDA {torch.version.cuda}"
+        raise GpuError(
+            f"this worker has GPU {gpu} of {platform.node()}, but PyTorch {torch.__version__} ({why}) sees"
+            " none; python -m workflow.doctor tells more, and site.require_gpu=false lets it use the CPU"
+        )
+    return "cpu"
