@@ -34,3 +34,14 @@ def finer_spacing(frame: Atoms, spacing_per_ang: float, factor: float) -> float:
 def _lengths(frame: Atoms) -> NDArray[np.float64]:
     lengths: NDArray[np.float64] = 2.0 * np.pi * np.linalg.norm(frame.cell.reciprocal(), axis=1)
     return lengths
+
+
+def mesh_points(counts: tuple[int, int, int], shift: tuple[int, int, int]) -> NDArray[np.float64]:
+    """Return all points of a mesh, in units of the reciprocal vectors, shape (n_points, 3), in [-1/2, 1/2).
+
+    ``shift`` is 1 along vectors where the mesh is shifted by half a step, 0 where it holds Γ.
+    """
+    steps = [(np.arange(n) + 0.5 * s) / n for n, s in zip(counts, shift, strict=True)]
+    points = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)
+    wrapped: NDArray[np.float64] = (points + 0.5) % 1.0 - 0.5
+    return wrapped

@@ -40,17 +40,17 @@ class Run:
     @property
     def input(self) -> Path:
         """What the program reads."""
-        return self._path(self.input_ending)
+        return self.file(self.input_ending)
 
     @property
     def output(self) -> Path:
         """What it prints."""
-        return self._path(self.output_ending)
+        return self.file(self.output_ending)
 
     @property
     def errors(self) -> Path:
         """What it prints to its standard error."""
-        return self._path("err")
+        return self.file("err")
 
     @property
     def printed(self) -> str:
@@ -62,7 +62,8 @@ class Run:
         """What stands on its standard error."""
         return self.errors.read_text(errors="replace")
 
-    def _path(self, ending: str) -> Path:
+    def file(self, ending: str) -> Path:
+        """Return where a file of this try is that ends so."""
         return self.directory / f"try-{self.number}.{ending}"
 
 
@@ -87,6 +88,8 @@ class ProgramLabeller(ABC, Generic[Way]):
     """Name of the program, for messages."""
     endings: ClassVar[tuple[str, str]]
     """How the names of its inputs and outputs end."""
+    never_kept: ClassVar[frozenset[str]] = frozenset()
+    """Files that are not left as evidence, such as licensed ones."""
 
     def __init__(
         self, config: ProgramConfig, elements: Collection[str], version: str, fingerprint: str
@@ -146,7 +149,7 @@ class ProgramLabeller(ABC, Generic[Way]):
             with scratch_directory(self._settings.scratch_directory, scratch) as directory:
                 result = self._label(frame, directory, started)
                 if isinstance(result, LabelFailure):
-                    _keep(directory, scratch)
+                    _keep(directory, scratch, self.never_kept)
                     result = replace(result, evidence=scratch)
         except OSError as error:
             message = f"cannot work in the scratch directory: {error.strerror or error}"
@@ -212,8 +215,8 @@ def _told(tried: list[_Tried]) -> str:
     return "; ".join(attempt.way for attempt in tried)
 
 
-def _keep(directory: Path, scratch: Path) -> None:
+def _keep(directory: Path, scratch: Path, never_kept: Collection[str]) -> None:
     """Move the files that tell of a failure to where they are looked for; large ones are left."""
     for path in directory.iterdir():
-        if path.is_file() and path.stat().st_size <= _KEPT_BYTES:
+        if path.name not in never_kept and path.is_file() and path.stat().st_size <= _KEPT_BYTES:
             shutil.copyfile(path, scratch / path.name)
