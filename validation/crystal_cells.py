@@ -72,16 +72,55 @@ _O = (0.0, 0.0, 0.0)
 _CUBE = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _FACES = ((0.0, 0.5, 0.5), (0.5, 0.0, 0.5), (0.5, 0.5, 0.0))
 _CENTRE = (0.5, 0.5, 0.5)
+_BODY = ((-0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.5, 0.5, -0.5))
 _HEXAGON = ((1.0, 0.0, 0.0), (-0.5, math.sqrt(0.75), 0.0), (0.0, 0.0, 1.0))
 
 STRUCTURES = (
     Structure("FCC", _FACES, (_O,), (0,)),
     Structure("HCP", _HEXAGON, (_O, (1 / 3, 2 / 3, 0.5)), (0, 0), 1.0, IDEAL_HCP, (1.4, 1.9)),
-    Structure("BCC", ((-0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.5, 0.5, -0.5)), (_O,), (0,), 1.02),
+    Structure("BCC", _BODY, (_O,), (0,), 1.02),
     Structure("SC", _CUBE, (_O,), (0,), 1.2),
     Structure("diamond", _FACES, (_O, (0.25, 0.25, 0.25)), (0, 0), 1.65),
 )
 """The five crystals of one element whose cold curves a campaign is judged by."""
+
+FURTHER_STRUCTURES = (
+    Structure(
+        "beta-Sn",
+        _BODY,
+        (_O, (0.75, 0.25, 0.5)),
+        (0, 0),
+        1.2,
+        0.546,
+        (0.4, 0.75),
+    ),
+    Structure(
+        "A15",
+        _CUBE,
+        (
+            _O,
+            _CENTRE,
+            *((x, 0.5, 0.0) for x in (0.25, 0.75)),
+            *((0.0, y, 0.5) for y in (0.25, 0.75)),
+            *((0.5, 0.0, z) for z in (0.25, 0.75)),
+        ),
+        (0,) * 8,
+        1.02,
+    ),
+    Structure(
+        "omega",
+        _HEXAGON,
+        (_O, (1 / 3, 2 / 3, 0.5), (2 / 3, 1 / 3, 0.5)),
+        (0, 0, 0),
+        1.03,
+        math.sqrt(3.0 / 8.0),
+        (0.5, 0.75),
+    ),
+)
+"""Open and complex crystals of one element; alpha-tin is diamond, among the five above."""
+
+TETRAGONAL = Structure("tetragonal", _BODY, (_O,), (0,), 1.0, 1.0, (0.9, 1.6))
+"""Body-centred tetragonal: BCC at a c/a of 1, FCC at √2."""
 
 _TETRAGON = ((0.5, -0.5, 0.0), (0.5, 0.5, 0.0), (0.0, 0.0, 1.0))
 ALLOYS = (

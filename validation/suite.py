@@ -1,0 +1,87 @@
+"""The suite: every property in the order of computation, and what it costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from validation import rows
+from validation.crystal_cells import FURTHER_STRUCTURES, STRUCTURES, Structure
+from validation.elastic import STRAIN, Symmetry
+from validation.evaluation import NoPropertyError
+from validation.results import Findings
+from validation.subject import Subject
+
+SuiteName = Literal["quick", "full"]
+
+COLD_CURVES = "cold curves"
+_WIDE_STRAIN = 5e-3
+
+
+@dataclass(frozen=True)
+class Property:
+    """One property of the suite.
+
+    Attributes
+    ----------
+    name
+        As people call it; results are kept under it.
+    compute
+        Returns what it finds; raises NoPropertyError with the reason where there is nothing.
+    quick
+        Whether it belongs to the quick suite as well.
+    n_evaluations, n_atoms
+        About how many energies, of cells of how many atoms: what it will cost.
+    version
+        Raised when the same potential begins to give other numbers.
+    """
+
+    name: str
+    compute: Callable[[Subject], Findings]
+    quick: bool
+    n_evaluations: int
+    n_atoms: int
+    version: int = 1
+
+
+def properties(suite: SuiteName) -> list[Property]:
+    """Return the properties of a suite in the order of computation; the cold curves come first."""
+    return [p for p in PROPERTIES if p.quick or suite == "full"]
+
+
+def examine(prop: Property, subject: Subject) -> Findings:
+    """Compute one property; whatever goes wrong is the findings' remark."""
+    started = time.perf_counter()
+    try:
+        findings = prop.compute(subject)
+    except NoPropertyError as error:
+        findings = Findings(remark=str(error))
+    return replace(findings, seconds=time.perf_counter() - started)
+
+
+def _crystals(structures: tuple[Structure, ...]) -> Callable[[Subject], Findings]:
+    return lambda subject: rows.cold_curves_rows(structures, subject)
+
+
+def _elastic(structure: str, symmetry: Symmetry, strain: float = STRAIN) -> Callable[[Subject], Findings]:
+    return lambda subject: rows.elastic_rows(structure, symmetry, strain, subject)
+
+
+PROPERTIES = (
+    Property(COLD_CURVES, _crystals(STRUCTURES), True, 480, 2),
+    Property("elastic constants, FCC", _elastic("FCC", "cubic"), True, 11, 1),
+    Property("Bain path", rows.bain_path_rows, True, 30, 1),
+    Property("vacancy", rows.vacancy_rows, True, 17, 107),
+    Property("surfaces", rows.surfaces_rows, True, 35, 12),
+    Property("further cold curves", _crystals(FURTHER_STRUCTURES), False, 340, 4),
+    Property("elastic constants, FCC, wide", _elastic("FCC", "cubic", _WIDE_STRAIN), False, 11, 1),
+    Property("elastic constants, BCC", _elastic("BCC", "cubic"), False, 11, 1),
+    Property("elastic constants, HCP", _elastic("HCP", "hexagonal"), False, 25, 2),
+    Property("slip path", rows.slip_path_rows, False, 194, 12),
+    Property("twinning path", rows.twinning_path_rows, False, 448, 12),
+    Property("interstitials", rows.interstitials_rows, False, 68, 257),
+    Property("phonons", rows.phonons_rows, False, 1, 256),
+)
+"""All properties. Costs were counted with an ensemble of aluminium; others need more steps or fewer."""
