@@ -7,8 +7,11 @@ from typing import Annotated, Any, Literal
 from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
 
+from qm.cp2k.config import Cp2kConfig
 from qm.eam_parameters import ParameterSet
 from qm.espresso.config import EspressoConfig
+from qm.gpaw.config import GpawConfig
+from qm.vasp.config import VaspConfig
 
 _MODEL = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -82,7 +85,8 @@ class PotentialLabellerConfig(BaseModel):
 
 
 LabellerConfig = Annotated[
-    EamConfig | AseConfig | PotentialLabellerConfig | EspressoConfig, Field(discriminator="kind")
+    EamConfig | AseConfig | PotentialLabellerConfig | EspressoConfig | Cp2kConfig | GpawConfig | VaspConfig,
+    Field(discriminator="kind"),
 ]
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from ase import Atoms
 
 from qm.ase_calculator import AseLabeller
+from qm.codes import CODES
 from qm.config import AseConfig, LabellerConfig, PotentialLabellerConfig
+from qm.dft_config import DftConfig
 from qm.eam import EamLabeller
-from qm.espresso.config import EspressoConfig
-from qm.espresso.labeller import EspressoLabeller
 from qm.kpoints import finer_spacing
 from qm.label import Labeller
 from workflow.potential_labeller import PotentialLabeller
@@ -27,8 +27,8 @@ def make_labeller(config: LabellerConfig) -> Labeller:
         return AseLabeller(config)
     if isinstance(config, PotentialLabellerConfig):
         return PotentialLabeller(config)
-    if isinstance(config, EspressoConfig):
-        return EspressoLabeller(config)
+    if isinstance(config, DftConfig):
+        return CODES[type(config)].labeller(config)
     return EamLabeller(config)
 
 

@@ -18,7 +18,7 @@ def test_kind_chooses_the_label_source():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"kind": "vasp"}, "kind"),
+        ({"kind": "siesta"}, "kind"),
         ({"kind": "eam", "cutoff": 5}, "cutoff"),
         ({"kind": "eam", "parameters": "1999"}, "parameters"),
         ({"kind": "ase"}, "calculator"),

@@ -222,20 +222,21 @@ def _network(request: Request) -> Iterator[Finding]:
 def _label_code(request: Request) -> Iterator[Finding]:
     if request.campaign is None:
         return
-    from qm.espresso.config import EspressoConfig
-    from qm.espresso.level import program_version, resolved
+    from qm.codes import CODES
+    from qm.dft_config import DftConfig
     from workflow.labellers import make_labeller
     from workflow.settings.load import load_campaign
 
     config = load_campaign(Path(request.campaign), request.overrides).labeller
     remedy = "load it in site.environment, or give its path in the campaign's labeller settings"
     try:
-        if not isinstance(config, EspressoConfig):
+        if not isinstance(config, DftConfig):
             make_labeller(config).close()
             yield right("label code", f"{config.kind} can be made")
             return
-        version = program_version(config)
-        resolved(config)  # refuses pseudopotentials that are missing or have changed
+        code = CODES[type(config)]
+        version = code.program_version(config)
+        code.resolved(config)  # refuses pseudopotentials that are missing or have changed
     except (ValueError, OSError) as error:
         yield wrong("label code", f"{config.kind}: {error}", remedy)
         return

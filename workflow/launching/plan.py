@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from qm.codes import CODES
 from qm.config import AseConfig, PotentialLabellerConfig
-from qm.espresso.config import EspressoConfig
-from qm.espresso.level import resolved
+from qm.dft_config import DftConfig
 from site_configs.config import SiteConfig
 from site_configs.load import load_site
 from workflow.labellers import make_labeller, refuse_other_level
@@ -209,9 +209,9 @@ def _with_absolute_paths(config: CampaignConfig, file: Path) -> CampaignConfig:
         except (ValueError, OSError) as error:
             raise SettingsError(f"{file}: labeller.model: {error}") from error
         labeller = labeller.model_copy(update={"model": path})
-    if isinstance(labeller, EspressoConfig):
+    if isinstance(labeller, DftConfig):
         try:
-            labeller = resolved(labeller)
+            labeller = CODES[type(labeller)].resolved(labeller)
         except ValueError as error:
             raise SettingsError(f"{file}: labeller: {error}") from error
     return config.model_copy(update={"bootstrap": bootstrap, "labeller": labeller})

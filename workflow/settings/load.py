@@ -131,6 +131,7 @@ SAFE_TO_CHANGE: tuple[str, ...] = (
     "labeller.start_s",
     *(f"labeller.{name}" for name in ("command", "launcher", "ranks", "threads", "environment", "scratch")),
     *(f"labeller.{name}" for name in ("max_memory_gib", "max_scf_steps", "mixing_beta", "max_repairs")),
+    *(f"labeller.{name}" for name in ("mixing_alpha", "algorithm", "ncore", "kpar")),
     "checks",  # limits of what may enter
     "gates",
     "selector",
