@@ -22,6 +22,8 @@ class HealthConfig(BaseModel):
     """Time a manager may take from its start to its first sign of life, s."""
     idle_s: PositiveInt = 30
     """A worker that leaves a task waiting for this long is stuck, s."""
+    scheduler_s: PositiveInt = 60
+    """Time between two questions to the scheduler after blocks that are queued or run, s."""
     close_s: PositiveInt = 10
     """Time for an orderly end before everything is killed, s."""
 

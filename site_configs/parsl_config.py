@@ -7,30 +7,28 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
 from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
-from parsl.jobs.error_handlers import windowed_error_handler
 
 from site_configs.addresses import own_addresses
+from site_configs.blocks import Line, give_up_on_failures
 from site_configs.cluster import ClusterSite
 from site_configs.config import SiteConfig
-from site_configs.launch_variables import SCRATCH, WORKERS, WORKERS_PER_GPU
+from site_configs.launch_variables import GPU_REQUIRED, SCRATCH, WORKERS, WORKERS_PER_GPU
 from site_configs.launchers import SliceLauncher
 from site_configs.local import LocalSite
 from site_configs.marks import CAMPAIGN_MARK, MARKS
-from site_configs.providers import make_provider
+from site_configs.providers import make_provider, scheduler_line
 from site_configs.roles import Part
 
 RetryCost = Callable[[Exception, Any], float]
 """From the error of a failed try and Parsl's record of its task to what the try costs of `retries`."""
 
 _HIGH_THROUGHPUT = "parsl.executors.high_throughput"
-_FAILED_BLOCKS_IN_A_ROW = 3
 _IDLE_BLOCK_S = 300.0
 """Blocks of an executor without any task are given back after this time, s."""
 _LOOPBACK = "127.0.0.1"
@@ -52,8 +50,9 @@ def parsl_config(site: SiteConfig, run_directory: Path, retry_cost: RetryCost) -
     retry_cost
         Decides whether a failed try is repeated.
     """
+    line = scheduler_line(site)
     return Config(
-        executors=[_executor(site, name, part, run_directory) for name, part in site.executors.items()],
+        executors=[_executor(site, name, part, run_directory, line) for name, part in site.executors.items()],
         run_dir=str(run_directory),
         retries=site.retries,
         retry_handler=retry_cost,
@@ -65,7 +64,9 @@ def parsl_config(site: SiteConfig, run_directory: Path, retry_cost: RetryCost) -
     )
 
 
-def _executor(site: SiteConfig, name: str, part: Part, run_directory: Path) -> HighThroughputExecutor:
+def _executor(
+    site: SiteConfig, name: str, part: Part, run_directory: Path, line: Line | None
+) -> HighThroughputExecutor:
     cluster = None if isinstance(site, LocalSite) else site
     launcher = SliceLauncher(part.slices, _exports(site, part), cluster)
     addresses = {_LOOPBACK} if cluster is None else own_addresses(cluster.interface)
@@ -73,13 +74,13 @@ def _executor(site: SiteConfig, name: str, part: Part, run_directory: Path) -> H
         label=name,
         address=min(addresses),
         address_probe_timeout=_PROBE_S,
-        provider=make_provider(site, part, launcher, os.environ.get(CAMPAIGN_MARK, "")),
+        provider=make_provider(site, part, launcher, os.environ.get(CAMPAIGN_MARK, ""), line),
         launch_cmd=_launch_command(),
         interchange_launch_cmd=_interchange_command(run_directory / f"interchange-{name}.log"),
         max_workers_per_node=max(slice_.workers for slice_ in part.slices),
         prefetch_capacity=0,
         encrypted=site.encrypted,
-        block_error_handler=partial(windowed_error_handler, threshold=_FAILED_BLOCKS_IN_A_ROW),
+        block_error_handler=give_up_on_failures,
         heartbeat_period=site.health.heartbeat_period_s,
         heartbeat_threshold=site.health.silence_s,
         drain_period=None if cluster is None else _drain_period_s(cluster),
@@ -105,6 +106,7 @@ def _exports(site: SiteConfig, part: Part) -> dict[str, str]:
         "MKL_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
         WORKERS_PER_GPU: str(_sharers(site, part)),
+        **({GPU_REQUIRED: "1"} if site.require_gpu else {}),
         **({} if scratch is None else {SCRATCH: scratch}),
     }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from parsl.providers import LocalProvider, LSFProvider, SlurmProvider
+from parsl.providers import LocalProvider
 from parsl.providers.base import ExecutionProvider
 
+from site_configs.blocks import Line, LsfBlocks, Place, SlurmBlocks
 from site_configs.cluster import ClusterSite
 from site_configs.config import SiteConfig
 from site_configs.launchers import SliceLauncher
@@ -21,10 +23,13 @@ _COMMAND_TIMEOUT_S = 120
 
 
 def make_provider(
-    site: SiteConfig, part: Part, launcher: SliceLauncher, campaign_id: str
+    site: SiteConfig, part: Part, launcher: SliceLauncher, campaign_id: str, line: Line | None
 ) -> ExecutionProvider:
-    """Return what gives an executor its blocks: nodes that are there already, or jobs of its own."""
-    if isinstance(site, LocalSite) or site.mode == "job":
+    """Return what gives an executor its blocks: nodes that are there already, or jobs of its own.
+
+    The latter are asked for by ``line`` (see `scheduler_line`).
+    """
+    if isinstance(site, LocalSite) or line is None:
         return LocalProvider(
             nodes_per_block=part.n_nodes,
             init_blocks=1,
@@ -32,10 +37,19 @@ def make_provider(
             launcher=launcher,
             cmd_timeout=_COMMAND_TIMEOUT_S,
         )
-    common = _common(site, part, launcher, block_tag(campaign_id))
-    if isinstance(site, SlurmSite):
-        return SlurmProvider(**common)
-    return LSFProvider(**common, bsub_redirection=True)
+    places = _places(site, part, block_tag(campaign_id))
+    common = _common(site, part, launcher, places)
+    if isinstance(site, SlurmSite):  # ours are among the directives
+        blocks: SlurmBlocks | LsfBlocks = SlurmBlocks(**common, exclusive=False)
+    else:
+        blocks = LsfBlocks(**common, bsub_redirection=True)
+    blocks.attend(line, places, site.health.scheduler_s)
+    return blocks
+
+
+def scheduler_line(site: SiteConfig) -> Line | None:
+    """Return the line to the scheduler of a site whose executors queue for blocks."""
+    return None if isinstance(site, LocalSite) or site.mode == "job" else Line(make_scheduler(site))
 
 
 def block_tag(campaign_id: str) -> str:
@@ -50,18 +64,27 @@ def cancel_blocks(site: SiteConfig, campaign_id: str) -> list[str]:
     return make_scheduler(site).cancel_tagged(block_tag(campaign_id))
 
 
-def _common(site: ClusterSite, part: Part, launcher: SliceLauncher, tag: str) -> dict[str, Any]:
-    lines = directives(site, queue=part.queue or site.queue, tag=tag)
-    own = {"exclusive": False} if isinstance(site, SlurmSite) else {}  # ours are among the directives
+def _places(site: ClusterSite, part: Part, tag: str) -> list[Place]:
+    """Return where blocks are queued: in the executor's own queue, and beyond that in its standby queue."""
+    queue = part.queue or site.queue
+    places = [Place(tuple(directives(site, queue, tag)), part.blocks)]
+    if part.standby is not None:
+        lines = directives(site, part.standby.queue or queue, tag, qos=part.standby.qos)
+        places.append(Place(tuple(lines), part.standby.blocks))
+    return places
+
+
+def _common(
+    site: ClusterSite, part: Part, launcher: SliceLauncher, places: Sequence[Place]
+) -> dict[str, Any]:
     return {
         "nodes_per_block": part.n_nodes,
         "init_blocks": 0,
         "min_blocks": 0,
-        "max_blocks": part.blocks,
+        "max_blocks": sum(place.blocks for place in places),
         "walltime": clock(site.walltime),
-        "scheduler_options": "\n".join(lines),
+        "scheduler_options": "\n".join(places[0].directives),
         "worker_init": "\n".join(site.environment),
         "cmd_timeout": _COMMAND_TIMEOUT_S,
         "launcher": launcher,
-        **own,
     }

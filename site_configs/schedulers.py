@@ -57,6 +57,9 @@ class Scheduler(Protocol):
     def cancel_tagged(self, tag: str) -> list[str]:
         """Cancel the jobs that were submitted with a tag (see `directives`); return their ids."""
 
+    def answers(self) -> bool:
+        """Return whether it answers a simple question now."""
+
     def time_left(self, job_id: str) -> timedelta | None:
         """Return the time until the job's walltime ends; ``None`` where there is no answer or no end."""
 
@@ -117,6 +120,10 @@ class SlurmScheduler:
         self.cancel(jobs)
         return jobs
 
+    def answers(self) -> bool:
+        """See `Scheduler.answers`."""
+        return _works(["squeue", "--me", "--noheader", "--format=%i"])
+
     def time_left(self, job_id: str) -> timedelta | None:
         """See `Scheduler.time_left`."""
         answer = _run(["squeue", "--noheader", f"--job={job_id}", "--format=%L"], must_work=False)
@@ -162,13 +169,17 @@ class LsfScheduler:
         self.cancel(jobs)
         return jobs
 
+    def answers(self) -> bool:
+        """See `Scheduler.answers`."""
+        return _works(["bjobs", "-noheader", "-o", "jobid"], or_says="No unfinished job")
+
     def time_left(self, job_id: str) -> timedelta | None:
         """See `Scheduler.time_left`."""
         answer = _run(["bjobs", "-noheader", "-o", "time_left", job_id], must_work=False)
         return lsf_time(answer.strip())
 
 
-def directives(site: ClusterSite, queue: str | None, tag: str) -> list[str]:
+def directives(site: ClusterSite, queue: str | None, tag: str, qos: str | None = None) -> list[str]:
     """Return the lines of a batch script that say what kind of nodes is wanted, and for whom.
 
     How many, for how long and under which name is left to the writer of the script.
@@ -177,9 +188,16 @@ def directives(site: ClusterSite, queue: str | None, tag: str) -> list[str]:
     ----------
     tag
         Text by which the jobs of a campaign can be found again.
+    qos
+        Quality of service (Slurm) where it is not the site's.
     """
     if isinstance(site, SlurmSite):
-        stated = {"account": site.account, "partition": queue, "qos": site.qos, "constraint": site.constraint}
+        stated = {
+            "account": site.account,
+            "partition": queue,
+            "qos": qos or site.qos,
+            "constraint": site.constraint,
+        }
         options = [f"--{name}={value}" for name, value in stated.items() if value is not None]
         options += ["--exclusive", *gpu_options(site)]
         if site.node.memory_gb is not None:
@@ -215,6 +233,15 @@ def _need(*commands: str) -> None:
         raise SchedulerError(
             f"{', '.join(missing)}: no such command here; expected the login node (or a job) of the site"
         )
+
+
+def _works(command: list[str], or_says: str | None = None) -> bool:
+    """Return whether a command ends well, or at least says this."""
+    try:
+        _run(command)
+    except SchedulerError as error:
+        return or_says is not None and or_says in str(error)
+    return True
 
 
 def _run(command: list[str], text: str | None = None, *, must_work: bool = True) -> str:

@@ -157,7 +157,7 @@ def _begin(
 
 def _n_gpus(part: Part) -> int:
     """Return how many GPUs the workers of an executor hold when it has all its blocks."""
-    return part.blocks * sum(slice_.n_gpus * slice_.n_nodes for slice_ in part.slices)
+    return part.n_blocks * sum(slice_.n_gpus * slice_.n_nodes for slice_ in part.slices)
 
 
 class Campaign:
@@ -201,6 +201,9 @@ class Campaign:
                 raise
             logger.warning("while ending: %s", error)
             return False
+        for line in self._driver.pool.news():
+            self._driver.record("machine", line=line)
+            self._driver.note(line)
         return True
 
     def _check_lock(self) -> None:

@@ -26,7 +26,7 @@ from workflow.execution.pool import PoolBrokenError
 from workflow.interrupt import WARNINGS
 from workflow.launching.allocation import RESUME, enter, leave, wait_until_free
 from workflow.launching.plan import Plan, make_plan
-from workflow.launching.site_plan import check_host, sites_text
+from workflow.launching.site_plan import check_host, sites_text, wait_for_scheduler
 from workflow.launching.submission import Submission
 from workflow.ledger import LedgerDamagedError
 from workflow.lock import CampaignRunningError
@@ -130,6 +130,7 @@ def _run(plan: Plan, *, in_allocation: bool) -> int:
     except PoolBrokenError as error:
         display.close()
         say(f"the executors broke down, starting again: {error}")
+        wait_for_scheduler(plan.site)
         _start_again(plan, in_allocation=in_allocation)
     except Exception as error:  # noqa: BLE001 (the user gets one line, the file the whole story)
         display.close()

@@ -122,6 +122,10 @@ class SimulatedPool:
                 self._end(number, when)
         self._clock.go(now)
 
+    def news(self) -> list[str]:
+        """See `Pool.news`; deaths of nodes are counted by the simulation itself."""
+        return []
+
     def close(self) -> None:
         pass
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import yaml
 from tiny_campaign import events, tiny_settings
 from virtual_slurm import LONG_S, VirtualSlurm, missing
 
+SUPPORT = Path(__file__).parents[1] / "support"
 SITE = {
     "kind": "slurm",
     "queue": "gpu",
@@ -25,6 +27,7 @@ SITE = {
     "notice_s": 60,
     "nodes": 3,
     "node": {"cores": 4, "gpus": 2},
+    "require_gpu": False,  # they are device files only
     "labelling": {"workers": 1},
     "health": {"heartbeat_period_s": 1, "silence_s": 10, "start_s": 90, "idle_s": 30, "close_s": 10},
 }
@@ -68,13 +71,44 @@ class Campaign:
         """Run the command on the login node; return what it says."""
         done = subprocess.run(
             self.command(*arguments, resume=resume),
-            env={**os.environ, **self.slurm.environment},
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=LONG_S,
         )
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout if status == 0 else done.stderr
+
+    def run_in_allocation(self, program: str, *options: str) -> list[str]:
+        """Run a program of this directory on the first node of a job; return the lines it printed."""
+        here = Path(__file__).parent
+        path = os.pathsep.join([str(here.parent / "workflow"), str(here), *sys.path])
+        command = [sys.executable, here / program, self.home / "site.yaml", self.directory]
+        script = self.home / "program.sh"
+        script.write_text(
+            f"#!/bin/bash\ncd {here.parents[1]}\nexport PYTHONPATH={shlex.quote(path)}\n"
+            f"exec {shlex.join(map(str, command))}\n"
+        )
+        self.directory.mkdir(exist_ok=True)
+        output = self.home / "program.out"
+        usual = ["--parsable", "--ntasks-per-node=1", "--exclusive", f"--output={output}"]
+        job = self.slurm.run("sbatch", *usual, *options, str(script)).strip()
+        assert self.slurm.wait_for_end(job, LONG_S) == "COMPLETED", output.read_text()
+        return output.read_text().splitlines()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The login node's, in which the tests' own calculators are found."""
+        return {**os.environ, **self.slurm.environment, "PYTHONPATH": str(SUPPORT)}
+
+    def running(self, host: str, role: str) -> list[str]:
+        """Return the files of the tasks that run on a host."""
+        return [path.name for path in self.directory.glob(f"logs/running/{role}/*.{host}.*")]
+
+    @property
+    def machine(self) -> list[str]:
+        """What was said of the machine."""
+        return [event["line"] for event in events(self.directory, "machine")]
 
     @property
     def jobs(self) -> list[str]:
@@ -88,8 +122,15 @@ class Campaign:
     def wait_until(self, happened: Callable[[], bool], limit_s: float = LONG_S) -> None:
         end = time.monotonic() + limit_s
         while not happened():
-            assert time.monotonic() < end, self.slurm.run("squeue") + self.output(self.jobs[0])
+            assert time.monotonic() < end, self.story
             time.sleep(0.3)
+
+    @property
+    def story(self) -> str:
+        """What to show where something took too long."""
+        logs = [path for path in (self.directory / "logs").glob("*.*") if path.suffix in {".out", ".log"}]
+        tails = "\n".join(f"== {log.name}\n{log.read_text(errors='replace')[-3000:]}" for log in logs)
+        return self.slurm.run("squeue", check=False) + tails
 
     def n(self, kind: str) -> int:
         """Count the events of a kind in the ledger."""
@@ -107,3 +148,4 @@ def campaign(slurm: VirtualSlurm, tmp_path: Path) -> Iterator[Callable[..., Camp
 
     yield make
     slurm.run("scancel", "--user=root", check=False)  # what a failed test left
+    slurm.wait_until_idle()

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import sys
 from collections import Counter
-from pathlib import Path
-
-from virtual_slurm import LONG_S
-
-HERE = Path(__file__).parent
 
 
 def gpus_of_workers(tiny, n_nodes: int, gpus_per_node: int) -> list[tuple[bool, str, str, str, str]]:
     """Run a pool inside an allocation; return for each task: ok, worker, host, GPU, error."""
-    path = os.pathsep.join([str(HERE.parent / "workflow"), str(HERE), *sys.path])
-    command = [sys.executable, HERE / "pool_on_nodes.py", tiny.home / "site.yaml", tiny.directory]
-    script = tiny.home / "pool.sh"
-    script.write_text(
-        f"#!/bin/bash\ncd {HERE.parents[1]}\nexport PYTHONPATH={shlex.quote(path)}\n"
-        f"exec {shlex.join(map(str, command))}\n"
-    )
-    tiny.directory.mkdir()
-    wanted = [f"--nodes={n_nodes}", f"--gpus-per-node={gpus_per_node}", "--ntasks-per-node=1", "--exclusive"]
-    output = tiny.home / "pool.out"
-    job = tiny.slurm.run("sbatch", "--parsable", *wanted, f"--output={output}", str(script)).strip()
-    assert tiny.slurm.wait_for_end(job, LONG_S) == "COMPLETED", output.read_text()
-    rows = [line.split(" ", 4) for line in output.read_text().splitlines()]
+    wanted = [f"--nodes={n_nodes}", f"--gpus-per-node={gpus_per_node}"]
+    rows = [line.split(" ", 4) for line in tiny.run_in_allocation("pool_on_nodes.py", *wanted)]
     return [(ok == "True", worker, host, gpu, error) for ok, worker, host, gpu, error in rows]
 
 

@@ -61,19 +61,19 @@ class VirtualSlurm:
         self.base = base
         self.environment = {"SLURM_CONF": str(base / "etc/slurm.conf"), "PATH": _path()}
         self.nodes = [f"{_PREFIX}{i}" for i in range(1, N_NODES + 1)]
-        self._daemons: list[subprocess.Popen[bytes]] = []
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> VirtualSlurm:
-        for name in ("etc", "munge", "state", "spool", "log", "run", "dev", "nodes"):
+        for name in ("etc", "munge", "state", "spool", "log", "run", "dev", "nodes", "tmp"):
             (self.base / name).mkdir(parents=True, mode=0o755)
         try:
             self._connect_nodes()
             self._write_settings()
             self._start_munge()
-            self._start("slurmctld", ["slurmctld", "-D"])
+            self.start_controller()
             for node in self.nodes:
                 self._start_node(node)
-            self._wait(self._all_idle, "nodes to be idle")
+            self.wait_until_idle()
         except BaseException:
             self.__exit__()
             raise
@@ -82,14 +82,10 @@ class VirtualSlurm:
     def __exit__(self, *_: object) -> None:
         self.run("scancel", "--user=root", check=False)
         self._wait_quietly(lambda: not self.run("squeue", "--noheader", check=False).strip(), 10)
-        for daemon in reversed(self._daemons):
+        for daemon in reversed(self._daemons.values()):
             daemon.terminate()
-        for daemon in reversed(self._daemons):
-            try:
-                daemon.wait(10)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
-                daemon.wait()
+        for daemon in reversed(self._daemons.values()):
+            _end(daemon)
         self._kill_steps()
         for node in self.nodes:
             _ip("link", "del", _namespace(node), check=False)
@@ -122,6 +118,59 @@ class VirtualSlurm:
         over = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "GONE"}
         self._wait(lambda: self.state(job) in over, f"job {job} to end", limit_s)
         return self.state(job)
+
+    # -- failing -----------------------------------------------------------------------------------------
+
+    def start_controller(self) -> None:
+        """Let the scheduler answer, again or for the first time."""
+        self._start("slurmctld", ["slurmctld", "-D"])
+
+    def stop_controller(self) -> None:
+        """Let the scheduler give no answers; what runs goes on."""
+        daemon = self._daemons["slurmctld"]
+        daemon.terminate()
+        _end(daemon)
+
+    def cut(self, node: str) -> None:
+        """Take the node's cable out."""
+        _ip("link", "set", _namespace(node), "down")
+
+    def heal(self, node: str) -> None:
+        """Put the node's cable in again."""
+        _ip("link", "set", _namespace(node), "up")
+
+    def kill(self, node: str) -> None:
+        """End everything that runs on a node, at once."""
+        self.cut(node)
+        while processes := self.processes(node):
+            for pid in processes:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            time.sleep(0.05)
+        self._daemons[f"slurmd-{node}"].wait()
+
+    def revive(self, node: str) -> None:
+        """Start a killed node."""
+        self.heal(node)
+        self._start_node(node)
+
+    def processes(self, node: str) -> list[int]:
+        """Return what runs on a node."""
+        space = Path("/run/netns", _namespace(node)).stat().st_ino
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdecimal() and (entry / "ns/net").stat().st_ino == space:
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+        return found
+
+    def wait_until_idle(self) -> None:
+        """Wait until all nodes are there and have nothing to do."""
+        self._wait(self._all_idle, "nodes to be idle")
 
     # -- starting ----------------------------------------------------------------------------------------
 
@@ -179,18 +228,24 @@ class VirtualSlurm:
             SchedulerParameters=bf_interval=1,sched_interval=2,sched_min_interval=100000,batch_sched_delay=0
             ReturnToService=2
             SlurmdTimeout=10
+            MessageTimeout=5
             KillWait=10
             OverTimeLimit=0
             GresTypes=gpu
             MpiDefault=none
             AccountingStorageType=accounting_storage/none
             PlugStackConfig=/dev/null
-            PartitionName=gpu Nodes={every} Default=YES MaxTime=24:00:00 DefaultTime=10 State=UP
-            PartitionName=debug Nodes={every} MaxTime=30:00 DefaultTime=5 State=UP
+            PreemptType=preempt/partition_prio
+            PreemptMode=CANCEL
+            PartitionName=DEFAULT Nodes={every} MaxTime=24:00:00 DefaultTime=10 PriorityTier=2 PreemptMode=OFF
+            PartitionName=gpu Default=YES
+            PartitionName=debug MaxTime=30:00
+            PartitionName=standby PriorityTier=1 PreemptMode=CANCEL
             """
         (base / "etc/slurm.conf").write_text(textwrap.dedent(settings) + nodes + "\n")
         gpus = f"NodeName={every} Name=gpu File={base}/dev/nvidia[0-{N_GPUS - 1}]\n"
         (base / "etc/gres.conf").write_text(gpus)
+        (base / "etc/mpi.conf").write_text(f"PMIxCliTmpDirBase={base}/tmp\n")
         (base / "etc/cgroup.conf").write_text("CgroupAutomount=no\nConstrainCores=no\nConstrainDevices=no\n")
 
     def _start_munge(self) -> None:
@@ -210,21 +265,22 @@ class VirtualSlurm:
 
     def _start_node(self, node: str) -> None:
         hosts = self.base / "nodes" / f"{node}.hosts"
-        inside = f"hostname {node}; mount --bind {hosts} /etc/hosts; exec slurmd -D -N {node}"
+        own = self.base / "nodes" / f"{node}.tmp"  # all nodes would have the same names in it
+        own.mkdir(exist_ok=True)
+        mounts = f"mount --bind {hosts} /etc/hosts; mount --bind {own} {self.base}/tmp"
+        inside = f"hostname {node}; {mounts}; exec slurmd -D -N {node}"
         enter = ["nsenter", f"--net=/run/netns/{_namespace(node)}", "unshare", "--mount", "--uts"]
         self._start(f"slurmd-{node}", [*enter, "bash", "-c", inside])
 
     def _start(self, name: str, command: list[str]) -> None:
-        with (self.base / "log" / f"{name}.out").open("wb") as log:
-            self._daemons.append(
-                subprocess.Popen(
-                    command,
-                    env={**os.environ, **self.environment},
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+        with (self.base / "log" / f"{name}.out").open("ab") as log:
+            self._daemons[name] = subprocess.Popen(
+                command,
+                env={**os.environ, **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def _all_idle(self) -> bool:
@@ -258,6 +314,14 @@ class VirtualSlurm:
                 return False
             time.sleep(0.2)
         return True
+
+
+def _end(daemon: subprocess.Popen[bytes]) -> None:
+    try:
+        daemon.wait(10)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+        daemon.wait()
 
 
 def _namespace(node: str) -> str:

@@ -156,6 +156,10 @@ class Unreliable(EMT):
 class Slow(EMT):
     """Takes its time, so that a kill finds it at work."""
 
+    def __init__(self, seconds: float = 0.03):
+        super().__init__()
+        self.seconds = seconds
+
     def calculate(self, atoms=None, properties=("energy",), system_changes=tuple(all_changes)):
-        time.sleep(0.03)
+        time.sleep(self.seconds)
         super().calculate(atoms, properties, system_changes)

@@ -30,6 +30,9 @@ class ThreadPool:
     def check(self) -> None:
         pass
 
+    def news(self) -> list[str]:
+        return []
+
     def close(self) -> None:
         for executor in self._executors.values():
             executor.shutdown(wait=True, cancel_futures=True)

@@ -12,10 +12,13 @@ from typing import Any
 from site_configs.health import HealthConfig
 from site_configs.marks import kill
 from workflow.execution.guard import one_line
+from workflow.execution.news import News
 from workflow.execution.running import RunningTask, running
 
 _log = logging.getLogger(__name__)
 
+_BLOCKS_IN_VAIN = 3
+"""Blocks in a row that may have to be cancelled since no manager came up in them."""
 _GRACE_S = 10.0
 """A worker that lives this long after its task's time is over is killed from outside, s."""
 
@@ -29,7 +32,14 @@ class ExecutorWatch:
     """
 
     def __init__(
-        self, name: str, executor: Any, records: Path, health: HealthConfig, *, queues_blocks: bool = False
+        self,
+        name: str,
+        executor: Any,
+        records: Path,
+        health: HealthConfig,
+        *,
+        queues_blocks: bool = False,
+        news: News | None = None,
     ) -> None:
         """Begin to watch; with ``queues_blocks`` there may be no manager for as long as blocks are queued."""
         self.name = name
@@ -37,11 +47,18 @@ class ExecutorWatch:
         self._records = records
         self._health = health
         self._queues_blocks = queues_blocks
-        self._unmanned: float | None = None
-        """Since when blocks have been running without a manager; ``None`` while they have one."""
+        self._news = news or News()
+        self._unmanned: dict[str, float] = {}
+        """Since when blocks have been running without a manager."""
+        self._cancelled: set[str] = set()
+        """Blocks that were cancelled for that."""
+        self._n_in_vain = 0
+        """How many of these in a row, without a manager in any other."""
         self._began = self._answered = self._flowing = time.monotonic()
         self._managers: int | None = None
         """Managers connected now; ``None`` until the first has come."""
+        self._n_nodes = 0
+        """The most there ever were, one on each node."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"watch-{name}", daemon=True)
         self._thread.start()
@@ -78,9 +95,8 @@ class ExecutorWatch:
     def _manager_problem(self) -> str | None:
         blocks = list(self.executor.status_facade.values())
         if self._queues_blocks:
-            limit_s = self._health.start_s + self._health.silence_s
-            if self._unmanned is not None and time.monotonic() - self._unmanned > limit_s:
-                return f"blocks run, but no manager came up in them within {limit_s} s"
+            if self._n_in_vain >= _BLOCKS_IN_VAIN:
+                return f"{self._n_in_vain} blocks ran, but no manager came up within {self._patience_s:g} s"
             return None
         if blocks and all(block.terminal for block in blocks):
             said = " ".join((blocks[-1].stderr_summary or "").split())[-500:]
@@ -109,18 +125,53 @@ class ExecutorWatch:
     def _look(self) -> None:
         managers = self.executor.connected_managers()
         if managers or self._managers is not None:
+            self._tell_of_losses(len(managers))
             self._managers = len(managers)
         taken = [run for run in running(self._records) if run.is_alive]
         if sum(manager["tasks"] for manager in managers) <= len(taken):
             self._flowing = time.monotonic()
         self._answered = time.monotonic()
-        running_blocks = any(block.state.name == "RUNNING" for block in self.executor.status_facade.values())
-        if managers or not running_blocks:
-            self._unmanned = None
-        elif self._unmanned is None:
-            self._unmanned = time.monotonic()
+        if self._queues_blocks:
+            self._watch_blocks({manager["block_id"] for manager in managers})
         for run in taken:
             self._stop_overdue(run)
+
+    def _tell_of_losses(self, n_managers: int) -> None:
+        """Say that nodes of a job are lost: nothing brings them back, as it does blocks."""
+        if not self._queues_blocks and 0 < n_managers < (self._managers or 0):
+            self._news.say(f"{self.name} goes on with {n_managers} of {self._n_nodes} nodes")
+        self._n_nodes = max(self._n_nodes, n_managers)
+
+    @property
+    def _patience_s(self) -> float:
+        return self._health.start_s + self._health.silence_s
+
+    def _watch_blocks(self, manned: set[str]) -> None:
+        """Cancel blocks that run without a manager: to Parsl they are room for tasks, which would wait.
+
+        Nothing is known of blocks while the scheduler does not answer.
+        """
+        silence = self.executor.provider.line.silence
+        self._news.heard_of_scheduler(silence)
+        if manned:
+            self._n_in_vain = 0
+        blocks = self.executor.status_facade.items()
+        running_ = {id_ for id_, block in blocks if block.state.name == "RUNNING"}
+        lonely = set() if silence else running_ - manned - self._cancelled
+        self._unmanned = {id_: self._unmanned.get(id_, time.monotonic()) for id_ in lonely}
+        for id_, since in self._unmanned.items():
+            if time.monotonic() - since > self._patience_s:
+                self._cancel(id_)
+
+    def _cancel(self, block: str) -> None:
+        job = self.executor.blocks_to_job_id[block]
+        if not all(self.executor.provider.cancel([job])):
+            return
+        self._cancelled.add(block)
+        self._n_in_vain += 1
+        self._news.say(
+            f"{self.name}: job {job} ran for {self._patience_s:g} s without a sign of life and was cancelled"
+        )
 
     def _stop_overdue(self, run: RunningTask) -> None:
         late_s = time.time() - run.started - (run.timeout_s or 0.0)

@@ -26,11 +26,14 @@ from site_configs.roles import ROLES, Role
 from workflow.apps import role_apps
 from workflow.execution.guard import GPU_CLAIMS, Call, TaskResult, one_line, pack, unpack
 from workflow.execution.health import ExecutorWatch
+from workflow.execution.news import News
 from workflow.execution.processes import reap, reap_strays
 from workflow.execution.running import RUNNING, find, forget
 from workflow.execution.surroundings import environment, fresh_directory, log_file, path_without_blanks
 
 _LOSSES = (WorkerLost, ManagerLost)
+_PREEMPTION_COST = 0.05
+"""What a try costs of a task's retries that was lost with a block which may have been taken away."""
 
 
 class PoolBrokenError(RuntimeError):
@@ -80,6 +83,9 @@ class Pool(Protocol):
             If tasks may now wait for ever; the message says what happened and where to look.
         """
 
+    def news(self) -> list[str]:
+        """Return what has happened to the machine since the last call, in lines for the user."""
+
     def close(self) -> None:
         """End all tasks and all processes, in bounded time; futures not done end as ``"pool closed"``."""
 
@@ -114,6 +120,7 @@ class ParslPool:
         self._tries: Counter[int] = Counter()
         self._lost_s: defaultdict[int, float] = defaultdict(float)
         """Time that lost tries of running tasks took, s."""
+        self._news = News()
         self._closed = False
         self._cleaner = ExitStack()
         try:
@@ -143,6 +150,7 @@ class ParslPool:
                 self._records / name,
                 self._site.health,
                 queues_blocks=self._site.queues_blocks,
+                news=self._news,
             )
             for name in self._site.executors
         }
@@ -180,6 +188,10 @@ class ParslPool:
         problems = [watch.problem() for watch in self._watches.values()]
         if any(problems):
             raise PoolBrokenError(f"{'; '.join(filter(None, problems))}; logs in {self._logs}")
+
+    def news(self) -> list[str]:
+        """See `Pool.news`."""
+        return self._news.lines()
 
     def close(self) -> None:
         """See `Pool.close`."""
@@ -246,20 +258,27 @@ class ParslPool:
         )
 
     def _retry_cost(self, error: Exception, record: Any) -> float:
-        """Return what a failed try costs: 1 for a worker lost, more than there is for everything else."""
+        """Return what a failed try costs: 1 for a worker lost, more than there is for everything else.
+
+        A block that was lost where blocks may be taken away is hardly the task's fault: it costs little.
+        """
         never = self._site.retries + 1.0
         if not isinstance(error, _LOSSES):
             return never
         call: Call = record["args"][0]
+        preempted = isinstance(error, ManagerLost) and self._site.role(call.role).standby is not None
+        cost = _PREEMPTION_COST if preempted else 1.0
         self._tries[call.task] += 1
         reap_strays(self._campaign_id)
         run = find(Path(call.records), call.task)
         if run is not None and run.timed_out:
             return never
-        if self._tries[call.task] <= self._site.retries:
+        if record["fail_cost"] + cost <= self._site.retries:
             self._lost_s[call.task] += 0.0 if run is None else max(0.0, time.time() - run.started)
             forget(Path(call.records), call.task)
-        return 1.0
+            lost = "node" if isinstance(error, ManagerLost) else "worker"
+            self._news.repeated(call.role, str(error.hostname), lost)
+        return cost
 
     def __enter__(self) -> Self:
         return self

@@ -2,7 +2,8 @@
 
 The worker makes the file when it takes the task and removes it at the end. The driver learns from the files
 that a worker has taken no task that was sent to it, and why a worker was lost: of its own, or stopped
-because its task took too long.
+because its task took too long. The worker learns from its file that the task is still its own: the driver
+removes it when it gives the task to another, and a new driver removes all.
 """
 
 from __future__ import annotations
@@ -21,6 +22,33 @@ RUNNING = "running"
 """Directory of these files, below a campaign's logs: in it one for each executor."""
 DUMP_HEADER = "Timeout ("
 """How the interpreter's own watchdog begins what it writes when a task's time is over."""
+
+
+_own: Path | None = None
+"""The file of the task that this process runs, in a worker."""
+
+
+class TaskTakenAwayError(RuntimeError):
+    """The task was given to another worker, as this one had not been heard of."""
+
+
+def refuse_if_taken_away() -> None:
+    """To be called by a task before it writes what may replace something newer.
+
+    A worker that was cut off, or stopped for a while, can wake up when its task has been done elsewhere and
+    the campaign has gone on from there.
+
+    Raises
+    ------
+    TaskTakenAwayError
+        If this process's task is no longer its own.
+    """
+    if _own is None:
+        return
+    try:
+        _own.open().close()  # a shared file system may answer from memory unless a file is opened
+    except FileNotFoundError:
+        raise TaskTakenAwayError(f"task {_own.name} was given to another worker meanwhile") from None
 
 
 @dataclass(frozen=True)
@@ -77,14 +105,17 @@ class RunningTask:
     @contextmanager
     def recorded(self, directory: Path) -> Iterator[IO[str]]:
         """Keep a file for this task while the body runs; the file is open for the watchdog's report."""
+        global _own
         path = directory / f"{self.task}.{self.host}.{self.pid}"
         fields = {name: value for name, value in asdict(self).items() if name != "traceback"}
         with path.open("w") as file:
             file.write(json.dumps(fields) + "\n")
             file.flush()
+            _own = path
             try:
                 yield file
             finally:
+                _own = None
                 path.unlink(missing_ok=True)
 
     @classmethod

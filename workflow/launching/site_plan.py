@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from pathlib import Path
 
 from site_configs.addresses import own_addresses
@@ -11,6 +12,7 @@ from site_configs.load import SiteError, load_site, site_names
 from site_configs.local import LocalSite
 from site_configs.schedulers import make_scheduler
 from site_configs.walltime import clock
+from workflow.display import say
 
 
 def site_text(site: SiteConfig) -> str:
@@ -46,7 +48,7 @@ def check_site(site: SiteConfig, name: str, directory: Path, label_cores: int) -
         raise SiteError(
             f"{path}: expected letters, digits and any of _ - + = : . , @ / for a site with a scheduler"
         )
-    own = min(slice_.cores // slice_.workers for slice_ in site.role("labelling").slices)
+    own = min(slice_.span * slice_.cores // slice_.workers for slice_ in site.role("labelling").slices)
     if label_cores > own:
         raise SiteError(
             f"{name}: labelling: a label takes {label_cores} cores, but its worker has {own}; set"
@@ -70,6 +72,18 @@ def check_host(site: SiteConfig) -> None:
         raise SiteError(str(error)) from error
     if site.queues_blocks:
         make_scheduler(site).check()
+
+
+def wait_for_scheduler(site: SiteConfig, every_s: float = 30.0) -> None:
+    """Return when the scheduler answers that blocks are to be asked for."""
+    if isinstance(site, LocalSite) or not site.queues_blocks:
+        return
+    scheduler, said = make_scheduler(site), False
+    while not scheduler.answers():
+        if not said:
+            say("waiting for the scheduler, which does not answer")
+            said = True
+        time.sleep(every_s)
 
 
 def sites_text() -> str:

@@ -17,6 +17,7 @@ from sampling.results import CandidateFrame, ChunkResult
 from sampling.search import advance
 from sampling.selection import make_selector
 from sampling.slot_group import SlotGroup
+from workflow.execution.running import refuse_if_taken_away
 from workflow.settings.config import CampaignConfig
 from workflow.state import round_name
 from workflow.storage.files import DamagedFileError, read_json, write_json_atomic
@@ -69,7 +70,9 @@ def sample_chunk(directory: str, cycle: int, group: int, chunk: int, round_numbe
         n_steps=config.sampling.chunk_steps,
         stop_at=_file_appears(paths.stop_sampling),
     )
+    refuse_if_taken_away()
     summary = _summarise(paths, config, cycle, group, chunk, round_number, result)
+    refuse_if_taken_away()
     write_json_atomic(paths.chunk_summary(cycle, group, chunk), asdict(summary))
     after.save(paths.chunk(cycle, group, chunk))
     _forget(paths, cycle, group, chunk - 2)

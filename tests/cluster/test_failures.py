@@ -1,0 +1,99 @@
+"""Nodes, cables, blocks and the scheduler itself fail under a campaign on a real Slurm."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+
+import yaml
+from tiny_campaign import check_books, events
+from virtual_slurm import LONG_S
+
+SLOW = {"kind": "ase", "calculator": "faulty_calculators.Slow", "arguments": {"seconds": 0.5}}
+"""Labels that take long enough to be caught at work."""
+LONG_CHUNKS = {
+    "sampling__chunk_steps": 200,
+    "sampling__check_every_steps": 50,
+    "sampling__max_candidates_per_chunk": 100,
+    "candidates__max_in_flight": 1000,
+}
+
+
+def check_labels(campaign, in_flight=frozenset()):
+    """Each candidate was labelled once; the data set holds them all."""
+    dataset = check_books(campaign.directory)
+    labelled = Counter(event["id"] for event in events(campaign.directory, "labelled") if event["ok"])
+    assert set(labelled.values()) == {1}
+    assert dataset.n_labels == len(labelled)
+    assert not [event for event in events(campaign.directory, "labelled") if not event["ok"]]
+
+
+def repeated(campaign):
+    """Return the tasks that were run again after their worker was lost."""
+    return [event for event in events(campaign.directory, "task") if event["lost_s"] > 0.0]
+
+
+def test_a_dead_node_and_one_cut_off_cost_only_what_ran_there(campaign):
+    tiny = campaign(
+        {"nodes": 3, "sampling": {"gpus": 1}}, labeller=SLOW, stop__max_rounds=1000, **LONG_CHUNKS
+    )
+    tiny.launch()
+    (job,) = tiny.jobs
+    roles = ("sampling", "labelling")
+    tiny.wait_until(lambda: all(tiny.running(node, role) for node in ("sn2", "sn3") for role in roles))
+    in_flight = {role: {name.partition(".")[0] for name in tiny.running("*", role)} for role in roles}
+    tiny.slurm.cut("sn2")
+    tiny.slurm.kill("sn3")
+    for role in roles:
+        tiny.wait_until(lambda role=role: f"{role} goes on with 1 of 3 nodes" in tiny.machine)
+    tiny.slurm.heal("sn2")
+    before = Counter(event["kind"] for event in events(tiny.directory, "task"))
+    more = {"label_candidates": 8, "sample_chunk": 2, "train_round": 1}
+    tiny.wait_until(
+        lambda: before + Counter(more) <= Counter(event["kind"] for event in events(tiny.directory, "task"))
+    )
+    settings = tiny.directory / "campaign.yaml"
+    enough = yaml.safe_load(settings.read_text())
+    enough["stop"]["max_labels"] = tiny.n("labelled") + 4
+    settings.write_text(yaml.safe_dump(enough))
+    assert tiny.slurm.wait_for_end(job, LONG_S) == "COMPLETED", tiny.output(job)
+    check_labels(tiny)
+    lost = repeated(tiny)
+    assert {event["role"] for event in lost} == set(roles)
+    assert 2 <= len(lost) <= sum(map(len, in_flight.values()))
+    said = "\n".join(tiny.machine)
+    assert "sn2: no sign of life any more" in said
+    assert "sn3: no sign of life any more" in said
+    assert all(line in tiny.output(job) for line in tiny.machine)
+    assert not tiny.running("sn2", "*")
+    assert events(tiny.directory, "stopped")[-1]["state"] == "budget_spent"
+    tiny.slurm.revive("sn3")
+
+
+def test_a_silent_scheduler_and_cancelled_blocks_delay_a_pilot_and_no_more(campaign):
+    health = {"heartbeat_period_s": 1, "silence_s": 10, "start_s": 90, "idle_s": 30, "scheduler_s": 3}
+    site = {"mode": "pilot", "nodes": 1, "sampling": {"gpus": 1}, "health": health}
+    tiny = campaign(site, labeller=SLOW, stop__max_rounds=3)
+    output = (tiny.home / "output").open("w")
+    with subprocess.Popen(tiny.command(), env=tiny.environment, stdout=output, stderr=output) as driver:
+        tiny.wait_until(lambda: tiny.n("labelled") >= 1)
+        tiny.slurm.stop_controller()
+        refused = tiny.directory / "logs/parsl.log"
+        tiny.wait_until(lambda: refused.read_text().count("Submit command failed") >= 3)
+        assert len([event for event in events(tiny.directory, "labelled") if event["ok"]]) == 16
+        tiny.slurm.start_controller()
+        tiny.wait_until(lambda: tiny.n("trained") >= 1 and any(tiny.running("*", "labelling")))
+        blocks = tiny.slurm.run("squeue", "--noheader", "--format=%i %j").splitlines()
+        (block,) = (line.split()[0] for line in blocks if "labelling" in line)
+        tiny.slurm.run("scancel", block)
+        assert driver.wait(LONG_S) == 0, tiny.story
+    check_labels(tiny)
+    said = "\n".join(tiny.machine)
+    assert said.count("the scheduler does not answer") == said.count("the scheduler answers again") == 1
+    assert "Unable to contact slurm controller" in said
+    lost = repeated(tiny)
+    assert {event["role"] for event in lost} == {"labelling"}
+    assert 1 <= len(lost) <= 2
+    assert "no sign of life any more; " in said
+    assert not events(tiny.directory, "broken")
+    assert not [event for event in events(tiny.directory, "task") if not event["ok"]]
