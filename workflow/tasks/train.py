@@ -61,7 +61,7 @@ def train_round(
         return TrainingSummary(**read_json(finished))
     started = time.perf_counter()
     previous = None if promoted is None else ensemble(paths.model(promoted))
-    train, validation = _split(Dataset.open(paths.dataset).snapshot(version), config)
+    train, validation = training_sets(Dataset.open(paths.dataset).snapshot(version), config)
     checkpoint = paths.training(round_number)
     checkpoint.mkdir(parents=True, exist_ok=True)
     result = train_ensemble(
@@ -98,7 +98,8 @@ def train_round(
     return TrainingSummary(**read_json(finished))
 
 
-def _split(snapshot: Snapshot, config: CampaignConfig) -> tuple[TrainingSet, TrainingSet]:
+def training_sets(snapshot: Snapshot, config: CampaignConfig) -> tuple[TrainingSet, TrainingSet]:
+    """Return the labels of a snapshot that train, and those, chosen by hash, that never do."""
     records = list(snapshot.records())
     everything = TrainingSet(
         ids=[record.id for record in records],
