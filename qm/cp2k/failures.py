@@ -11,7 +11,7 @@ from qm.program import ProgramEnd
 from qm.program_failures import Found, by_status, first_match, out_of_resources, out_of_time
 
 _BOX = re.compile(r"^ \* \[ABORT\] .*\n((?: \*.*\*\n)*?) \*{79}$", re.MULTILINE)
-_DRAWN = re.compile(r"^ \*(?:  \\___/|    \||  O/\||/\| \||/ \\|)")
+_DRAWN = re.compile(r"^ \*\s*(?:\\___/|O/\||/\| \||/ \\|\|)?")
 _PLACE = re.compile(r"\S+\.F:\d+$")
 
 _STOPPED: tuple[tuple[str, Found], ...] = (

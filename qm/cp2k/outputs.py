@@ -18,7 +18,7 @@ NOT_CONVERGED = "SCF run NOT converged"
 
 _VERSION = re.compile(r"CP2K version (\S+)")
 _STEPS = re.compile(r"SCF run converged in\s+(\d+) steps")
-_CHANGE = re.compile(r"^ +\d+ \S+/Diag\. +\S+ +\S+ +(\S+) +\S+ +\S+$", re.MULTILINE)
+_CHANGE = re.compile(r"^ +\d+ \S+/Diag\. *\S+ +\S+ +(\S+) +\S+ +\S+$", re.MULTILINE)
 _ENERGY = re.compile(r"ENERGY\| Total FORCE_EVAL \( QS \) energy \[(?:a\.u\.|hartree)\]:?\s+(\S+)")
 _NUMBER = r"\s*([-+.\dE]+|\*+|NaN|[-+]?Infinity)"
 _FORCE = re.compile(

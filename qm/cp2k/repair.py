@@ -45,6 +45,6 @@ def ways(config: Cp2kConfig) -> list[Way]:
     repairs = [
         Way(min(alpha, 0.2), most, from_orbitals=True),
         Way(min(alpha, 0.1), most, "PULAY_MIXING"),
-        Way(min(alpha, 0.05), 2 * most, "KERKER_MIXING"),
+        Way(min(alpha, 0.1), 2 * most, "KERKER_MIXING"),
     ]
     return [Way(alpha, steps), *repairs[: config.max_repairs]]
