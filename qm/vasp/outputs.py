@@ -16,7 +16,7 @@ DONE = "General timing and accounting informations for this job"
 """What stands at the end of an OUTCAR that is whole."""
 
 _VERSION = re.compile(r"^\s*vasp\.(\d\S*)", re.MULTILINE)
-_STEP = re.compile(r"^\s*([A-Z]{3}):\s+(\d+)\s+(\S+)\s+(\S+)\s+(\S+)", re.MULTILINE)
+_STEP = re.compile(r"^\s*([A-Z]{2,4})\s*:\s+(\d+)\s+(\S+)\s+(\S+)\s+(\S+)", re.MULTILINE)
 _UNCONVERGED = re.compile(r"EDIFF was not reached|self-consistency was not achieved")
 _BY_BANDS = frozenset({"DAV", "RMM"})
 """Algorithms that end when the band energy, too, changes by less than the threshold."""
