@@ -81,16 +81,20 @@ def fit_equilibrium(energy: Callable[[float], float], centre_ang3: float) -> Equ
     return _fit_in_window(energy, place.volume_ang3, _CURVATURE_WINDOW)
 
 
-def bulk_modulus_slope(energy: Callable[[float], float], volume_ang3: float) -> float:
-    """Return dB/dp of a crystal by a Birch-Murnaghan fit over ±12 % of its volume; NaN where that fails."""
+def bulk_modulus_slope(energy: Callable[[float], float], volume_ang3: float) -> tuple[float, float]:
+    """Return dB/dp of a crystal by a Birch-Murnaghan fit over ±12 % of its volume; NaN where that fails.
+
+    The other number is the root mean square of what the fit leaves, eV/atom.
+    """
     volumes = volume_ang3 * _SLOPE_WINDOW
     energies = np.array([energy(float(v)) for v in volumes])
     fit = EquationOfState(volumes, energies, eos="birchmurnaghan")
     try:
         fit.fit(warn=False)
     except (ValueError, RuntimeError):  # not finite, or no fit found
-        return math.nan
-    return float(fit.eos_parameters[2])
+        return math.nan, math.nan
+    left = energies - fit.func(volumes, *fit.eos_parameters)
+    return float(fit.eos_parameters[2]), float(np.sqrt(np.mean(left**2)))
 
 
 def _fit_in_window(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.filters import FrechetCellFilter
+from ase.filters import UnitCellFilter
 from ase.neighborlist import neighbor_list
 from ase.optimize import LBFGS
 from numpy.typing import NDArray
@@ -109,7 +109,7 @@ def relaxed(
     Parameters
     ----------
     max_force_ev_per_ang
-        When to stop; with a cell that is free, also for its generalised forces (`FrechetCellFilter`).
+        When to stop; with a cell that is free, also for its generalised forces (`UnitCellFilter`).
     max_move_ang
         An atom that moves farther away has left the structure that was meant.
     cell_mask
@@ -123,7 +123,7 @@ def relaxed(
     """
     moving = frame.copy()
     moving.calc = calculator
-    free = moving if cell_mask is None else FrechetCellFilter(moving, mask=cell_mask)
+    free = moving if cell_mask is None else UnitCellFilter(moving, mask=cell_mask)
     with foreign_code():
         for _ in LBFGS(free, logfile=None, maxstep=0.1).irun(fmax=max_force_ev_per_ang, steps=max_steps):
             _refuse_explosion(moving)

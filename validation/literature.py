@@ -44,6 +44,16 @@ class LiteratureValue:
 @lru_cache(maxsize=8)
 def literature(element: str) -> tuple[LiteratureValue, ...]:
     """Return the published values of an element; none where there is no data file of it."""
+    return _rows(element, "values")
+
+
+@lru_cache(maxsize=8)
+def published_errors(element: str) -> tuple[LiteratureValue, ...]:
+    """Return how far published potentials of an element were from their own label source."""
+    return _rows(element, "errors")
+
+
+def _rows(element: str, kind: str) -> tuple[LiteratureValue, ...]:
     file = files("validation") / "literature_data" / f"{element}.yaml"
     if not file.is_file():
         return ()
@@ -51,5 +61,5 @@ def literature(element: str) -> tuple[LiteratureValue, ...]:
     sources = data["sources"]
     return tuple(
         LiteratureValue(**{**row, "source": sources[row["source"]], "value": float(row["value"])})
-        for row in data["values"]
+        for row in data.get(kind, ())
     )

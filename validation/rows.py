@@ -20,6 +20,7 @@ from validation.stacking_faults import N_LAYERS, FaultPath, slip_path, twinning_
 from validation.subject import Subject
 from validation.surfaces import FACETS, surface
 
+_POOR_FIT_EV = 1e-3
 _VOLUMES = np.linspace(0.75, 1.35, 25)
 
 
@@ -80,11 +81,12 @@ def _crystal_quantities(
         quantities.append(
             _of_members(f"{name}: energy above FCC", above.ev, "meV/atom", above.spread_ev, lower)
         )
-    slope = bulk_modulus_slope(lambda v: at(v).ev, row.volume_ang3)
+    slope, left = bulk_modulus_slope(lambda v: at(v).ev, row.volume_ang3)
+    poor = f"a poor fit: {1000.0 * left:.1f} meV/atom off" if left > _POOR_FIT_EV else ""
     return [
         *quantities,
         Quantity(f"{name}: bulk modulus", row.bulk_modulus_gpa, "GPa"),
-        Quantity(f"{name}: dB/dp", slope, ""),
+        Quantity(f"{name}: dB/dp", slope, "", remark=poor),
     ]
 
 

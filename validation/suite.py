@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ase import Atoms
+
 from validation import rows
-from validation.crystal_cells import FURTHER_STRUCTURES, STRUCTURES, Structure
+from validation.crystal_cells import FURTHER_STRUCTURES, STRUCTURES, Structure, typical_volume_ang3
 from validation.elastic import STRAIN, Symmetry
 from validation.evaluation import NoPropertyError
 from validation.results import Findings
@@ -18,6 +20,7 @@ SuiteName = Literal["quick", "full"]
 
 COLD_CURVES = "cold curves"
 _WIDE_STRAIN = 5e-3
+_SMALL, _LARGE = 2, 27
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ class Property:
         Whether it belongs to the quick suite as well.
     n_evaluations, n_atoms
         About how many energies, of cells of how many atoms: what it will cost.
+    other_s
+        Time that it takes besides, s.
+    needs
+        An optional package it cannot do without.
     version
         Raised when the same potential begins to give other numbers.
     """
@@ -43,12 +50,32 @@ class Property:
     quick: bool
     n_evaluations: int
     n_atoms: int
+    other_s: float = 0.0
+    needs: str = ""
     version: int = 1
 
 
 def properties(suite: SuiteName) -> list[Property]:
     """Return the properties of a suite in the order of computation; the cold curves come first."""
     return [p for p in PROPERTIES if p.quick or suite == "full"]
+
+
+def estimate_s(prop: Property, small_s: float, large_s: float) -> float:
+    """Return about what a property takes, s.
+
+    Parameters
+    ----------
+    small_s, large_s
+        What one evaluation takes of the cells of `timing_cells`, s.
+    """
+    per_atom = max(0.0, (large_s - small_s) / (_LARGE - _SMALL))
+    return prop.other_s + prop.n_evaluations * (small_s + per_atom * (prop.n_atoms - _SMALL))
+
+
+def timing_cells(element: str) -> tuple[Atoms, Atoms]:
+    """Return a small and a larger cell of FCC, to time a potential on."""
+    fcc = STRUCTURES[0].cell((element,), typical_volume_ang3(element))
+    return fcc.repeat((_SMALL, 1, 1)), fcc.repeat((3, 3, 3))
 
 
 def examine(prop: Property, subject: Subject) -> Findings:
@@ -82,6 +109,6 @@ PROPERTIES = (
     Property("slip path", rows.slip_path_rows, False, 194, 12),
     Property("twinning path", rows.twinning_path_rows, False, 448, 12),
     Property("interstitials", rows.interstitials_rows, False, 68, 257),
-    Property("phonons", rows.phonons_rows, False, 1, 256),
+    Property("phonons", rows.phonons_rows, False, 1, 256, 3.0, "phonopy"),
 )
 """All properties. Costs were counted with an ensemble of aluminium; others need more steps or fewer."""
