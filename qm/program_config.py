@@ -24,7 +24,8 @@ class ProgramConfig(BaseModel):
 
     launcher: str = "mpirun -n {ranks} --bind-to none"
     """What starts several ranks, put before the command where ``ranks`` is above 1: ``{ranks}`` and
-    ``{threads}`` stand for their numbers. Ranks stay on the cores of the worker that starts them."""
+    ``{threads}`` stand for their numbers, ``$NAME`` for an environment variable of the worker; where there is
+    ``srun``, ``$SMELTER_LAUNCHER -n {ranks} -c {threads}`` starts them on the worker's own nodes."""
 
     ranks: PositiveInt = 1
     """MPI ranks of one label."""
@@ -68,7 +69,10 @@ class ProgramConfig(BaseModel):
             words = ["prlimit", f"--data={int(self.max_memory_gib * 2**30)}", *words]
         if self.ranks == 1:
             return words
-        return [*shlex.split(self.launcher.format(ranks=self.ranks, threads=self.threads)), *words]
+        return [
+            *shlex.split(os.path.expandvars(self.launcher).format(ranks=self.ranks, threads=self.threads)),
+            *words,
+        ]
 
     @property
     def scratch_directory(self) -> str | None:

@@ -80,7 +80,7 @@ class ClusterSite(BaseModel):
             **settings,
             "health": {**_HEALTH, **health} if isinstance(health, dict) else health,
             **{
-                role: {**shares[role], **value} if isinstance(value, dict) else value or shares[role]
+                role: {**shares[role], **_alone(value)} if isinstance(value, dict) else value or shares[role]
                 for role, value in given.items()
             },
         }
@@ -96,6 +96,12 @@ class ClusterSite(BaseModel):
             raise ValueError(
                 f"walltime is {clock(self.walltime)}; expected at least twice notice_s = {self.notice_s} s"
             )
+        with_standby = [role for role in ROLES if getattr(self, role).standby is not None]
+        if with_standby and self.mode == "job":
+            raise ValueError(f"{with_standby[0]}: standby is for mode pilot; a job has its nodes to its end")
+        wide = [role for role in ROLES if getattr(self, role).nodes_per_worker > 1]
+        if wide and self.launcher != "srun":
+            raise ValueError(f"{wide[0]}: nodes_per_worker needs launcher srun; found {self.launcher}")
         if self.launcher == "none" and self.nodes > 1:
             raise ValueError(f"launcher is none, which reaches one node, and nodes is {self.nodes}")
         parts = self.executors
@@ -143,6 +149,11 @@ class ClusterSite(BaseModel):
 
 
 _HEALTH = {"heartbeat_period_s": 5, "silence_s": 60, "start_s": 300, "idle_s": 120, "close_s": 15}
+
+
+def _alone(role: dict[str, Any]) -> dict[str, Any]:
+    """Return a role's settings, with one worker where it has several nodes and nothing else is said."""
+    return {"workers": 1, **role} if "nodes_per_worker" in role else role
 
 
 def _default_roles(node: dict[str, Any]) -> dict[Role, dict[str, Any]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, NonNegativeInt, PositiveInt, model_validator
 
-from site_configs.roles import STRICT, Part, Role, Slice
+from site_configs.roles import STRICT, Part, Role, Slice, Standby
 from site_configs.texts import Name
 
 
@@ -23,6 +23,25 @@ class NodeConfig(BaseModel):
     """GPUs."""
     memory_gb: PositiveInt | None = None
     """Memory to ask for on each node, GB; by default what the scheduler gives with the node."""
+
+
+class StandbyConfig(BaseModel):
+    """More blocks for a role, where they are cheap or quick to be had and may be taken away again."""
+
+    model_config = STRICT
+
+    blocks: PositiveInt = 1
+    """Blocks of nodes it may have there at a time."""
+    queue: Name | None = None
+    """Queue (partition) of these blocks, where it is another than that of the role's other blocks."""
+    qos: Name | None = None
+    """Quality of service of these blocks (Slurm), where it is not the site's."""
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if self.queue is None and self.qos is None:
+            raise ValueError("standby: expected a queue or a qos")
+        return self
 
 
 class ClusterRole(BaseModel):
@@ -44,10 +63,16 @@ class ClusterRole(BaseModel):
     as the cores that no other role has there allow."""
     threads_per_worker: PositiveInt = 1
     """Threads each task may use for arithmetic: the cores one worker occupies."""
+    nodes_per_worker: PositiveInt = 1
+    """Nodes of one worker, for labels that run on several at a time: these must be ``exclusive``, and a
+    worker has all of their cores."""
     blocks: PositiveInt = 1
     """With ``mode: pilot``, blocks of nodes it may have at a time."""
     queue: Name | None = None
     """With ``mode: pilot``, the queue (partition) of its blocks where it is not the site's."""
+    standby: StandbyConfig | None = None
+    """With ``mode: pilot``, more blocks in a standby queue. Tasks of a block that is taken away begin again
+    on another."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +109,8 @@ def divide_blocks(roles: Mapping[Role, ClusterRole], n_nodes: int, node: NodeCon
     for role, config in roles.items():
         n = n_nodes if config.nodes == "all" else config.nodes
         alone = divide({role: config.model_copy(update={"nodes": n, "exclusive": True})}, n, node)
-        parts[role] = replace(alone[role], blocks=config.blocks, queue=config.queue)
+        standby = None if config.standby is None else Standby(**config.standby.model_dump())
+        parts[role] = replace(alone[role], blocks=config.blocks, queue=config.queue, standby=standby)
     return parts
 
 
@@ -115,6 +141,8 @@ def _stretches(roles: Mapping[Role, ClusterRole], n_nodes: int) -> list[_Stretch
 
 def _share(roles: Mapping[Role, ClusterRole], node: NodeConfig) -> dict[Role, Slice]:
     """Divide one node: what is stated first, then what is left. A role that gets nothing is left out."""
+    for role, config in roles.items():
+        _check_span(role, config)
     n_gpus = _gpus(roles, node)
     workers = {role: _workers(roles[role], n_gpus[role]) for role in roles}
     taken = sum(n * roles[role].threads_per_worker for role, n in workers.items() if n is not None)
@@ -133,8 +161,22 @@ def _share(roles: Mapping[Role, ClusterRole], node: NodeConfig) -> dict[Role, Sl
         first_gpu += n_gpus[role]
         if n:
             gpus = tuple(str(gpu) for gpu in positions for _ in range(roles[role].workers_per_gpu))
-            shares[role] = Slice(n, node.cores if roles[role].exclusive else n * threads, gpus)
+            cores = node.cores if roles[role].exclusive else n * threads
+            shares[role] = Slice(n, cores, gpus, span=roles[role].nodes_per_worker)
     return shares
+
+
+def _check_span(role: Role, config: ClusterRole) -> None:
+    span = config.nodes_per_worker
+    if span == 1:
+        return
+    if not config.exclusive or config.workers not in {None, 1} or config.gpus:
+        raise ValueError(
+            f"{role}: nodes_per_worker is {span}; expected exclusive: true, no gpus, and one worker"
+        )
+    n_nodes = 1 if config.nodes == "all" else config.nodes
+    if n_nodes % span:
+        raise ValueError(f"{role}: nodes is {n_nodes}; expected a multiple of nodes_per_worker = {span}")
 
 
 def _gpus(roles: Mapping[Role, ClusterRole], node: NodeConfig) -> dict[Role, int]:

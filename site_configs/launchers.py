@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from parsl.launchers.base import Launcher
 
 from site_configs.cluster import ClusterSite
 from site_configs.gpu_options import gpu_options
-from site_configs.launch_variables import GPUS, SCRATCH, WORKERS
+from site_configs.launch_variables import GPUS, LAUNCHER, SCRATCH, WORKERS
 from site_configs.roles import Slice
 from site_configs.slurm import SlurmSite
 
@@ -32,7 +33,7 @@ class SliceLauncher(Launcher):  # type: ignore[misc]
 
     def __call__(self, command: str, tasks_per_node: int, nodes_per_block: int, script_dir: str = "") -> str:  # noqa: ARG002
         """Return shell lines that start the command on all nodes and wait for its ends."""
-        steps = [self._step(slice_, command) for slice_ in self.slices]
+        steps = [self._step(slice_, command) for each in self.slices for slice_ in _of_first_nodes(each)]
         if len(steps) == 1:
             return f"exec {steps[0]}\n"
         return "".join(f"{step} &\n" for step in steps) + _WAIT
@@ -47,9 +48,26 @@ class SliceLauncher(Launcher):  # type: ignore[misc]
             WORKERS: str(slice_.workers),
             "PARSL_CORES": str(slice_.workers),  # what Parsl divides among the workers
             **({GPUS: ",".join(gpus)} if gpus else {"CUDA_VISIBLE_DEVICES": ""}),
+            **self._launcher_of_labels(slice_),
         }
         lines = [f"export {name}={_quoted(name, value)}" for name, value in exports.items()]
+        if self.site is not None and self.site.launcher == "srun":
+            lines.append(_LEAVE_STEP)
         return f"{self._start(slice_)}bash -c {shlex.quote(chr(10).join([*lines, command]))}"
+
+    def _launcher_of_labels(self, slice_: Slice) -> dict[str, str]:
+        """Return what starts a label's ranks beside its worker, or on all of the worker's nodes.
+
+        A worker's own step holds its nodes, so that these steps overlap it.
+        """
+        if self.site is None or self.site.launcher != "srun":
+            return {}
+        words = [
+            "srun --overlap --cpu-bind=cores",
+            f"--relative=$(({slice_.first_node} + SLURM_NODEID)) --nodes={slice_.span}",
+            *self.site.launcher_options,
+        ]
+        return {LAUNCHER: " ".join(words)}
 
     def _start(self, slice_: Slice) -> str:
         site = self.site
@@ -64,6 +82,13 @@ class SliceLauncher(Launcher):  # type: ignore[misc]
         return f"{shlex.join([site.launcher, *own, *options])} "
 
 
+_LEAVE_STEP = """\
+for name in ${!SLURM_@}; do
+    case $name in SLURM_CONF | SLURM_JOB_ID) ;; *) unset "$name" ;; esac
+done"""
+"""What a worker starts is no rank of its step, though the environment would say so: a program built with MPI
+would not start alone, and ``mpirun`` would go to other nodes of the job."""
+
 _WAIT = """\
 failed=0
 for step in $(jobs -p); do wait "$step" || failed=$?; done
@@ -71,9 +96,19 @@ exit "$failed"
 """
 
 
+def _of_first_nodes(slice_: Slice) -> list[Slice]:
+    """Return a slice as it is, or where its workers span nodes one for the first node of each."""
+    if slice_.span == 1:
+        return [slice_]
+    return [
+        replace(slice_, first_node=slice_.first_node + n, n_nodes=1)
+        for n in range(0, slice_.n_nodes, slice_.span)
+    ]
+
+
 def _quoted(name: str, value: str) -> str:
-    """Quote a value for the shell; of ours only the scratch directory may name variables of the node."""
-    return f'"{value}"' if name == SCRATCH else shlex.quote(value)
+    """Quote a value for the shell; only two may name variables of the node, and hold nothing to be quoted."""
+    return f'"{value}"' if name in {SCRATCH, LAUNCHER} else shlex.quote(value)
 
 
 def _srun_options(slice_: Slice, site: ClusterSite) -> list[str]:

@@ -65,6 +65,28 @@ def test_limits_are_those_of_the_quality_of_service_or_the_queue() -> None:
         ("perlmutter", {"wlltime": 60}, "wlltime: unknown setting; did you mean walltime?"),
         ("perlmutter", {"sampling.worker_per_gpu": 2}, "did you mean workers_per_gpu?"),
         ("lassen", {"qos": "x"}, "qos: unknown setting"),
+        ("slurm", {"labelling": {"standby": {"queue": "s"}}}, "labelling: standby is for mode pilot"),
+        ("slurm", {"mode": "pilot", "labelling": {"standby": {}}}, "standby: expected a queue or a qos"),
+        (
+            "lassen",
+            {"mode": "pilot", "labelling": {"standby": {"qos": "s"}}},
+            "labelling: standby: LSF knows no qos, found 's'; expected a queue",
+        ),
+        (
+            "slurm",
+            {"nodes": 4, "labelling": {"nodes": 3, "exclusive": True, "nodes_per_worker": 2}},
+            "labelling: nodes is 3; expected a multiple of nodes_per_worker = 2",
+        ),
+        (
+            "slurm",
+            {"nodes": 4, "labelling": {"nodes": 2, "nodes_per_worker": 2}},
+            "labelling: nodes_per_worker is 2; expected exclusive: true, no gpus, and one worker",
+        ),
+        (
+            "lassen",
+            {"labelling": {"nodes": 2, "exclusive": True, "nodes_per_worker": 2}},
+            "labelling: nodes_per_worker needs launcher srun; found jsrun",
+        ),
     ],
 )
 def test_wrong_settings_are_refused_in_one_line(site: str, changes: dict[str, object], message: str) -> None:

@@ -52,6 +52,26 @@ def test_several_workers_on_each_gpu() -> None:
     assert parts["sampling"].workers == 9 + 12
 
 
+def test_a_worker_may_have_several_nodes() -> None:
+    labelling = {"nodes": 6, "exclusive": True, "nodes_per_worker": 3, "workers": 1}
+    for parts in (
+        divide(roles(labelling=labelling), 7, NODE),
+        divide_blocks(roles(labelling=labelling), 7, NODE),
+    ):
+        part = parts["labelling"]
+        assert part.workers == 2
+        assert part.n_nodes == 6
+        assert part.slices[0].span == 3
+
+
+def test_standby_blocks_count_as_blocks_of_the_role() -> None:
+    labelling = {"workers": 5, "blocks": 2, "standby": {"queue": "spare", "blocks": 3}}
+    part = divide_blocks(roles(labelling=labelling), 2, NODE)["labelling"]
+    assert part.workers == (2 + 3) * 2 * 5
+    assert part.standby is not None
+    assert (part.standby.queue, part.standby.qos) == ("spare", None)
+
+
 def test_labels_have_whole_nodes_for_themselves() -> None:
     labelling = {"nodes": 3, "exclusive": True, "workers": 1}
     parts = divide(roles(labelling=labelling), 5, NODE)

@@ -29,7 +29,9 @@ def started(tmp_path: Path):
     for name in ("srun", "jsrun", "mpiexec"):
         (stand_in.parent / name).symlink_to(stand_in)
 
-    def run(site: BatchSite, role: Role, command: str = SAY, status: int = 0) -> list[tuple[str, str]]:
+    def run(
+        site: BatchSite, role: Role, command: str = SAY, status: int = 0, **more: str
+    ) -> list[tuple[str, str]]:
         launcher = SliceLauncher(site.role(role).slices, {"WORD": "it's"}, site)
         part = site.role(role)
         environment = {
@@ -37,6 +39,7 @@ def started(tmp_path: Path):
             "PATH": f"{stand_in.parent}:{os.environ['PATH']}",
             "SLURM_CPUS_ON_NODE": "128",
             "STATUS": str(status),
+            **more,
         }
         lines = launcher(command, 1, part.n_nodes)
         done = subprocess.run(["bash", "-c", lines], env=environment, capture_output=True, text=True)
@@ -68,6 +71,48 @@ def test_jsrun_is_asked_for_every_core_and_gpu_and_counts_from_0(started) -> Non
     usual = "--rs_per_host=1 --tasks_per_rs=1"
     assert first == (f"--nrs=1 {usual} --cpu_per_rs=3 --gpu_per_rs=3 --bind=none", "it's 3 3 0,1,2 unset")
     assert others == (f"--nrs=3 {usual} --cpu_per_rs=4 --gpu_per_rs=4 --bind=none", "it's 4 4 0,1,2,3 unset")
+
+
+@pytest.mark.parametrize(
+    ("labelling", "relative", "place"),
+    [
+        ({"nodes": 4, "workers": 1, "nodes_per_worker": 2}, ["1", "3"], ["=1 --nodes=2", "=3 --nodes=2"]),
+        ({"nodes": 4, "workers": 1}, ["1"], ["=1 --nodes=1"]),
+    ],
+)
+def test_labels_are_started_on_the_nodes_of_their_worker(
+    started, labelling: dict[str, object], relative: list[str], place: list[str]
+) -> None:
+    site = load_site(
+        "slurm", {"nodes": 5, "labelling": {"exclusive": True, **labelling}, "launcher_options": ["-u"]}
+    )
+    assert site.role("labelling").workers == 4 // labelling.get("nodes_per_worker", 1)
+    starts = started(site, "labelling", 'echo "$SMELTER_LAUNCHER"', SLURM_NODEID="0")
+    n = 4 // labelling.get("nodes_per_worker", 1) // len(starts)
+    assert [options.split()[2:5] for options, _ in starts] == [
+        [f"--relative={first}", f"--nodes={n}", f"--ntasks={n}"] for first in relative
+    ]
+    usual = "srun --overlap --cpu-bind=cores --relative"
+    assert [said for _, said in starts] == [f"{usual}{where} -u" for where in place]
+
+
+def test_each_node_of_a_step_starts_its_labels_where_it_is(started) -> None:
+    site = load_site("slurm", {"nodes": 3})
+    starts = started(site, "labelling", 'echo "$SMELTER_LAUNCHER"', SLURM_NODEID="1")
+    assert starts[-1][0].split()[2] == "--relative=1"
+    assert "--relative=2 --nodes=1" in starts[-1][1]
+
+
+def test_what_a_worker_starts_is_no_rank_of_its_step(started) -> None:
+    step = {
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOBID": "7",
+        "SLURM_STEP_ID": "1",
+        "SLURM_PROCID": "0",
+        "SLURM_CONF": "c",
+    }
+    left = started(load_site("slurm"), "labelling", "env | grep ^SLURM_ | sort | paste -sd,", **step)
+    assert [said for _, said in left] == ["SLURM_CONF=c,SLURM_JOB_ID=7"]
 
 
 def test_mpiexec_and_more_options(started) -> None:
