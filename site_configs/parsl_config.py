@@ -86,6 +86,8 @@ def _executor(
         drain_period=None if cluster is None else _drain_period_s(cluster),
     )
     executor.all_addresses = addresses  # workers try them all; to find them, Parsl would ask the Internet
+    if len(addresses) > 1:
+        executor.address = None  # so it listens on them all
     return executor
 
 

@@ -178,6 +178,8 @@ class VirtualSlurm:
         """Give every node a network of its own, joined to the others and to this host by a bridge."""
         _ip("link", "add", _BRIDGE, "type", "bridge")
         _ip("addr", "add", f"{_NETWORK}.254/24", "dev", _BRIDGE)
+        # A login node is in other networks, too.
+        _ip("addr", "add", f"10.1.{_OWN % 250}.1/32", "dev", _BRIDGE)
         _ip("link", "set", _BRIDGE, "up")
         for i, node in enumerate(self.nodes, start=1):
             space = _namespace(node)

@@ -43,6 +43,19 @@ def test_workers_are_given_addresses_of_this_host_and_nobody_is_asked(
     assert local.all_addresses == {"127.0.0.1"}
 
 
+@pytest.mark.parametrize(
+    ("addresses", "listens_on"), [({"10.0.0.1"}, "10.0.0.1"), ({"10.0.0.1", "192.0.2.1"}, None)]
+)
+def test_what_workers_are_told_is_listened_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, addresses: set[str], listens_on: str | None
+) -> None:
+    monkeypatch.setattr("site_configs.parsl_config.own_addresses", lambda _: addresses)
+    config = parsl_config(load_site("perlmutter"), tmp_path, lambda _error, _record: 1.0)
+    for executor in config.executors:
+        assert executor.address == listens_on  # None: on every one
+        assert executor.all_addresses == addresses
+
+
 def test_addresses_of_one_interface() -> None:
     assert own_addresses("lo") == {"127.0.0.1"}
     assert own_addresses()
