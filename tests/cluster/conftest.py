@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +80,18 @@ class Campaign:
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout if status == 0 else done.stderr
 
+    @contextmanager
+    def driving(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Run the driver on the login node beside the test, to its end or the test's."""
+        with (
+            (self.home / "output").open("wb") as output,
+            subprocess.Popen(self.command(), env=self.environment, stdout=output, stderr=output) as driver,
+        ):
+            try:
+                yield driver
+            finally:
+                driver.kill()
+
     def run_in_allocation(self, program: str, *options: str) -> list[str]:
         """Run a program of this directory on the first node of a job; return the lines it printed."""
         here = Path(__file__).parent
@@ -131,6 +144,13 @@ class Campaign:
         logs = [path for path in (self.directory / "logs").glob("*.*") if path.suffix in {".out", ".log"}]
         tails = "\n".join(f"== {log.name}\n{log.read_text(errors='replace')[-3000:]}" for log in logs)
         return self.slurm.run("squeue", check=False) + tails
+
+    def finish_after(self, labels: int) -> None:
+        """Change the campaign's budget: so many more labels."""
+        settings = self.directory / "campaign.yaml"
+        enough = yaml.safe_load(settings.read_text())
+        enough["stop"]["max_labels"] = self.n("labelled") + labels
+        settings.write_text(yaml.safe_dump(enough))
 
     def n(self, kind: str) -> int:
         """Count the events of a kind in the ledger."""

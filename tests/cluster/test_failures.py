@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections import Counter
 
-import yaml
 from tiny_campaign import check_books, events
 from virtual_slurm import LONG_S
 
@@ -52,10 +50,7 @@ def test_a_dead_node_and_one_cut_off_cost_only_what_ran_there(campaign):
     tiny.wait_until(
         lambda: before + Counter(more) <= Counter(event["kind"] for event in events(tiny.directory, "task"))
     )
-    settings = tiny.directory / "campaign.yaml"
-    enough = yaml.safe_load(settings.read_text())
-    enough["stop"]["max_labels"] = tiny.n("labelled") + 4
-    settings.write_text(yaml.safe_dump(enough))
+    tiny.finish_after(labels=4)
     assert tiny.slurm.wait_for_end(job, LONG_S) == "COMPLETED", tiny.output(job)
     check_labels(tiny)
     lost = repeated(tiny)
@@ -74,8 +69,7 @@ def test_a_silent_scheduler_and_cancelled_blocks_delay_a_pilot_and_no_more(campa
     health = {"heartbeat_period_s": 1, "silence_s": 10, "start_s": 90, "idle_s": 30, "scheduler_s": 3}
     site = {"mode": "pilot", "nodes": 1, "sampling": {"gpus": 1}, "health": health}
     tiny = campaign(site, labeller=SLOW, stop__max_rounds=3)
-    output = (tiny.home / "output").open("w")
-    with subprocess.Popen(tiny.command(), env=tiny.environment, stdout=output, stderr=output) as driver:
+    with tiny.driving() as driver:
         tiny.wait_until(lambda: tiny.n("labelled") >= 1)
         tiny.slurm.stop_controller()
         refused = tiny.directory / "logs/parsl.log"

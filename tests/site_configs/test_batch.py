@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from site_configs.batch import BatchJob, batch_script
+from site_configs.launchers import SliceLauncher
 from site_configs.load import load_site, site_names
+from site_configs.providers import make_provider, scheduler_line
 from site_configs.schedulers import directives
 
 SCRIPTS = Path(__file__).parent / "batch_scripts"
@@ -37,6 +39,14 @@ FULL = {
     "environment": ["module load cudatoolkit/12.4", "export FI_PROVIDER=cxi"],
     "notice_s": 900,
 }
+STANDBY = {
+    "slurm": ("slurm", {**FULL, "mode": "pilot", "labelling": {"blocks": 2, "standby": {"queue": "spare"}}}),
+    "slurm-qos": (
+        "slurm",
+        {**FULL, "mode": "pilot", "labelling": {"queue": "cpu", "standby": {"qos": "standby", "blocks": 9}}},
+    ),
+    "lsf": ("sierra", {"account": "m1", "mode": "pilot", "labelling": {"standby": {"queue": "pstandby"}}}),
+}
 
 
 def script(name: str) -> str:
@@ -44,9 +54,24 @@ def script(name: str) -> str:
     return batch_script(site, JOB)
 
 
+def blocks(name: str) -> str:
+    """Return what the blocks of labelling ask for, in each place where they are queued."""
+    site = load_site(*STANDBY[name])
+    part = site.role("labelling")
+    provider = make_provider(site, part, SliceLauncher(part.slices, {}, site), "c1", scheduler_line(site))
+    return "".join(
+        f"# up to {place.blocks} blocks\n" + "\n".join(place.directives) + "\n" for place in provider.places
+    )
+
+
 @pytest.mark.parametrize("name", [*SITES, "everything"])
 def test_the_script_is_as_on_file(name: str) -> None:
     assert script(name) == (SCRIPTS / f"{name}.sh").read_text()
+
+
+@pytest.mark.parametrize("name", STANDBY)
+def test_what_blocks_ask_for_is_as_on_file(name: str) -> None:
+    assert blocks(name) == (SCRIPTS / f"{name}-blocks.txt").read_text()
 
 
 @pytest.mark.parametrize("name", [*SITES, "everything"])
@@ -78,3 +103,5 @@ if __name__ == "__main__":
     SCRIPTS.mkdir(exist_ok=True)
     for each in [*SITES, "everything"]:
         (SCRIPTS / f"{each}.sh").write_text(script(each))
+    for each in STANDBY:
+        (SCRIPTS / f"{each}-blocks.txt").write_text(blocks(each))

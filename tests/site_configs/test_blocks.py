@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from parsl.jobs.states import JobState, JobStatus
 
-from site_configs.blocks import SchedulerSilentError, SlurmBlocks, give_up_on_failures
+from site_configs.blocks import Place, SchedulerSilentError, SlurmBlocks, give_up_on_failures
 from site_configs.launchers import SliceLauncher
 from site_configs.load import load_site
 from site_configs.providers import make_provider, scheduler_line
@@ -88,6 +88,26 @@ def test_a_command_that_never_ends_is_silence_too(pilot: SlurmBlocks, commands: 
 
 def test_the_scheduler_is_asked_as_often_as_the_site_says(pilot: SlurmBlocks) -> None:
     assert pilot.status_polling_interval == 9
+
+
+def test_blocks_go_to_the_standby_queue_when_the_first_is_full_and_come_back(
+    pilot: SlurmBlocks, commands: Commands, tmp_path: Path
+) -> None:
+    commands(
+        sbatch=f"grep -o Q.$ $1 >> {tmp_path}/asked; echo Submitted batch job $(wc -l < {tmp_path}/asked)"
+    )
+    own, spare = (Place((f"#SBATCH --partition={name}",), blocks) for name, blocks in (("Q1", 1), ("Q2", 2)))
+    pilot.scheduler_options = own.directives[0] + "\n"
+    pilot.attend(pilot.line, [own, spare], 9)
+    jobs = [pilot.submit("true", 1, f"block-{i}") for i in range(3)]
+    commands(squeue="echo 2 R; echo 3 PD")
+    assert [status.state for status in pilot.status(jobs)] == [
+        JobState.COMPLETED,
+        JobState.RUNNING,
+        JobState.PENDING,
+    ]
+    pilot.submit("true", 1, "block-3")
+    assert (tmp_path / "asked").read_text().split() == ["Q1", "Q2", "Q2", "Q1"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -13,13 +14,14 @@ from pathlib import Path
 
 import pool_tasks as tasks
 import pytest
+from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
 from site_configs.config import SiteConfig
 from site_configs.load import load_site
 from site_configs.marks import CAMPAIGN_MARK, WORKER_MARK, command, environment, start_ticks
 from site_configs.roles import ROLES, Role
 from workflow.execution.guard import TaskResult
-from workflow.execution.pool import ParslPool, PoolBrokenError
+from workflow.execution.pool import ParslPool, PoolBrokenError, loss_cost
 from workflow.execution.processes import members, reap
 
 RESULT_S = 60
@@ -160,6 +162,17 @@ def test_a_task_whose_worker_was_killed_is_repeated(pool: ParslPool, tmp_path: P
     assert result.ok
     assert result.lost_s > 0.0
     assert (tmp_path / "died").exists()
+    assert pool.news()[-1] == f"{platform.node()}: a worker died; 1 labelling task begins again elsewhere"
+    assert pool.news() == []
+
+
+def test_a_block_that_was_taken_away_costs_a_task_little_and_a_dead_worker_much() -> None:
+    standby = {"labelling": {"standby": {"queue": "spare"}}}
+    site = load_site("slurm", {"mode": "pilot", **standby})
+    node, worker = ManagerLost(b"m", "n1"), WorkerLost(1, "n1")
+    assert 20 * loss_cost(node, site.role("labelling")) <= 1.0
+    assert loss_cost(worker, site.role("labelling")) == 1.0
+    assert loss_cost(node, site.role("sampling")) == 1.0
 
 
 def test_a_task_that_always_kills_its_worker_ends(pool: ParslPool, tmp_path: Path) -> None:

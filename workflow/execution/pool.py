@@ -22,7 +22,7 @@ from site_configs.config import SiteConfig
 from site_configs.marks import CAMPAIGN_MARK, DRIVER_MARK, DRIVER_PLACE_MARK, own_name, place
 from site_configs.parsl_config import parsl_config, python_path
 from site_configs.providers import cancel_blocks
-from site_configs.roles import ROLES, Role
+from site_configs.roles import ROLES, Part, Role
 from workflow.apps import role_apps
 from workflow.execution.guard import GPU_CLAIMS, Call, TaskResult, one_line, pack, unpack
 from workflow.execution.health import ExecutorWatch
@@ -258,16 +258,12 @@ class ParslPool:
         )
 
     def _retry_cost(self, error: Exception, record: Any) -> float:
-        """Return what a failed try costs: 1 for a worker lost, more than there is for everything else.
-
-        A block that was lost where blocks may be taken away is hardly the task's fault: it costs little.
-        """
+        """Return what a failed try costs: more than there is for everything but losses."""
         never = self._site.retries + 1.0
         if not isinstance(error, _LOSSES):
             return never
         call: Call = record["args"][0]
-        preempted = isinstance(error, ManagerLost) and self._site.role(call.role).standby is not None
-        cost = _PREEMPTION_COST if preempted else 1.0
+        cost = loss_cost(error, self._site.role(call.role))
         self._tries[call.task] += 1
         reap_strays(self._campaign_id)
         run = find(Path(call.records), call.task)
@@ -287,6 +283,14 @@ class ParslPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def loss_cost(error: Exception, part: Part) -> float:
+    """Return what losing a worker or a node costs of a task's retries.
+
+    That a node was lost is hardly the task's fault where blocks may be taken away.
+    """
+    return _PREEMPTION_COST if isinstance(error, ManagerLost) and part.standby is not None else 1.0
 
 
 def _marks(campaign_id: str) -> dict[str, str]:
