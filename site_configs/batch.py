@@ -68,7 +68,6 @@ def _slurm_head(site: BatchSite, job: BatchJob) -> list[str]:
         "--ntasks-per-node=1",
         f"--time={clock(site.walltime)}",
         f"--signal=B:USR1@{site.notice_s}",
-        "--no-kill",
     ]
     return [f"#SBATCH {option}" for option in options]
 

@@ -202,7 +202,8 @@ def directives(site: ClusterSite, queue: str | None, tag: str, qos: str | None =
         options += ["--exclusive", *gpu_options(site)]
         if site.node.memory_gb is not None:
             options.append(f"--mem={site.node.memory_gb}G")
-        options += [f"--comment={tag}", "--no-requeue", *site.options]
+        # A node that dies must not end the job on the others.
+        options += [f"--comment={tag}", "--no-requeue", "--no-kill", *site.options]
         return [f"#SBATCH {option}" for option in options]
     if isinstance(site, LsfSite):
         options = [f"{site.account_option} {site.account}"] if site.account else []

@@ -97,6 +97,7 @@ def test_blocks_of_a_pilot_ask_for_the_same_nodes_as_a_job() -> None:
     assert "#SBATCH --comment=smelter-7" in asked
     assert "#SBATCH --gres=gpu:4" in asked
     assert "#SBATCH --no-requeue" in asked  # a requeued block would be waited for, for minutes
+    assert "#SBATCH --no-kill" in asked  # a dead node must not end the others
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@
 #SBATCH --ntasks-per-node=1
 #SBATCH --time=12:00:00
 #SBATCH --signal=B:USR1@300
-#SBATCH --no-kill
 #SBATCH --account=m1234
 #SBATCH --partition=gpu
 #SBATCH --exclusive
 #SBATCH --gpus-per-node=4
 #SBATCH --comment=smelter-al
 #SBATCH --no-requeue
+#SBATCH --no-kill
 
 trap '' USR1 USR2  # a warning that comes before the driver listens is not its end
 cd '/home/me/my work' || exit

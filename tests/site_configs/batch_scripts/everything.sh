@@ -6,7 +6,6 @@
 #SBATCH --ntasks-per-node=1
 #SBATCH --time=36:00:00
 #SBATCH --signal=B:USR1@900
-#SBATCH --no-kill
 #SBATCH --account=m1234_g
 #SBATCH --partition=gpu
 #SBATCH --qos=long
@@ -16,6 +15,7 @@
 #SBATCH --mem=200G
 #SBATCH --comment=smelter-al
 #SBATCH --no-requeue
+#SBATCH --no-kill
 #SBATCH --licenses=scratch,cfs
 #SBATCH --mail-type END
 
