@@ -32,6 +32,7 @@ from workflow.settings.config import CampaignConfig
 from workflow.settings.load import settings_hash
 from workflow.stages.bootstrap import Bootstrap
 from workflow.stages.labelling import Labelling
+from workflow.stages.properties import Properties
 from workflow.stages.sampling import Sampling
 from workflow.stages.training import Training, record_merge
 from workflow.state import load_state
@@ -175,6 +176,7 @@ class Campaign:
         self._bootstrap = Bootstrap(driver, self._labelling)
         self._training = Training(driver, self._labelling, dataset)
         self._sampling = Sampling(driver, self._labelling)
+        self._properties = Properties(driver)
 
     def run(self) -> Ending:
         """Run to the end and return it."""
@@ -252,6 +254,7 @@ class Campaign:
         if driver.ending is not None:
             self._finish(driver.ending)
             return
+        self._properties.submit()
         self._bootstrap.submit()
         self._labelling.submit(room=self._room())
         if driver.state.current:
@@ -266,7 +269,12 @@ class Campaign:
         return None if limit is None else limit - self._n_labels
 
     def _finish(self, ending: Ending) -> None:
-        """Start nothing new, but let the last ensemble learn from every label when these were the budget."""
+        """Start nothing new, but let the last ensemble learn from every label when these were the budget.
+
+        Promoted ensembles still go through the property suite.
+        """
+        if ending.state != "paused":
+            self._properties.submit()
         room = self._room()
         ready = self._labelling.is_idle and not self._training.n_running
         if ending.state == "budget_spent" and room is not None and room <= 0 and ready:

@@ -19,6 +19,7 @@ from workflow.display import complain, say
 from workflow.ledger import LedgerDamagedError, read_ledger
 from workflow.reporting import plots
 from workflow.reporting.properties import Crystals, crystal_properties
+from workflow.reporting.property_history import history_table
 from workflow.reporting.report_page import Page, picture, table
 from workflow.reporting.rounds import RoundRow, round_rows
 from workflow.reporting.summary import NoCampaignError, Summary, summarise
@@ -62,6 +63,7 @@ def write_report(directory: Path) -> Path:
     page = Page(config.name, summary.state)
     _headline(page, config, summary)
     _crystals(page, directory, config, state)
+    _properties(page, state)
     _errors(page, round_rows(read_ledger(directory)), summary)
     _disagreement(page, directory, state.best_round())
     _survival(page, config, state)
@@ -146,6 +148,16 @@ def _crystal_cells(row: Crystal) -> list[str]:
 def _elastic(row: Crystal) -> str:
     constants = (row.c11_gpa, row.c12_gpa, row.c44_gpa)
     return ", ".join(_number(c, 1) for c in constants) if math.isfinite(row.c11_gpa) else ""
+
+
+def _properties(page: Page, state: CampaignState) -> None:
+    if state.properties:
+        head, rows = history_table(state.properties)
+        page.section(
+            "Properties by round",
+            "Of each promoted ensemble; all that the suite found is in validation.json beside it.",
+            table(head, rows, remarks=True),
+        )
 
 
 def _number(value: float, digits: int) -> str:

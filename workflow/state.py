@@ -116,6 +116,8 @@ class CampaignState:
     work: dict[str, Work] = field(default_factory=lambda: defaultdict(Work))
     longest_s: dict[str, float] = field(default_factory=dict)
     """The longest that a task of each kind took so far, s."""
+    properties: dict[int, Event] = field(default_factory=dict)
+    """What the property suite found of promoted ensembles, by round."""
     paused: dict[str, Event] = field(default_factory=dict)
     """Stages that are paused, with the event that says why and what to do."""
     stopped: Event | None = None
@@ -237,6 +239,9 @@ class CampaignState:
             self.current[round_.cycle] = round_.number
         else:
             self.work["training"].take_back("discarded_s")
+
+    def _on_properties(self, event: Event) -> None:
+        self.properties[event["round"]] = event
 
     def _on_task(self, event: Event) -> None:
         seconds = event["ended"] - event["started"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from workflow.display import complain, say
 from workflow.launching.jobs import submitted_jobs
 from workflow.ledger import LedgerDamagedError
+from workflow.reporting.property_history import headline_text
 from workflow.reporting.summary import NoCampaignError, Summary, summarise
 from workflow.reporting.texts import errors_text, gpu_text, noise_text, shares_text, survival_text
 from workflow.storage.paths import CampaignPaths
@@ -54,6 +55,7 @@ def status_text(directory: Path, summary: Summary) -> str:
         ),
         ("ensemble", f"round {summary.round}, best: {summary.ensemble}" if summary.ensemble else "none yet"),
         ("validation", _errors(summary)),
+        *([("properties", headline_text(summary.properties))] if summary.properties else []),
         *([("k-point noise", noise_text(summary.kpoint_noise))] if summary.kpoint_noise else []),
         (
             "median survival",

@@ -1,4 +1,4 @@
-"""``python -m workflow.validate MODEL_OR_CAMPAIGN``: its physical properties beside others and published ones.
+"""``python -m workflow.validate MODEL_OR_CAMPAIGN``: its properties beside others and published ones.
 
 Exit status: 0 where the suite was run, whatever it found; 1 where it was interrupted; 2 for wrong use. What
 is finished is kept: the same command goes on where it was interrupted.

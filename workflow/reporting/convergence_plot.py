@@ -8,7 +8,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from workflow.convergence import Axis, Point
-from workflow.reporting.plots import BLUE, GREY, ORANGE
+from workflow.reporting.plot_style import BLUE, GREY, ORANGE
 
 _NAMES: dict[Axis, str] = {
     "wavefunction_cutoff_ry": "wavefunction cutoff, Ry",

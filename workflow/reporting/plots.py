@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,40 +14,22 @@ from numpy.typing import NDArray
 
 from validation.crystals import Crystal
 from workflow.kpoint_noise import KpointNoise
+from workflow.reporting.plot_style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    STRUCTURE_COLOURS,
+    STYLE,
+    svg,
+)
 from workflow.reporting.properties import Crystals, Curves
 from workflow.reporting.rounds import RoundRow
 from workflow.survival import Survival
 
 Floats = NDArray[np.float64]
-
-BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#c2185b", "#7b5ea7", "#9aa3ad"
-STRUCTURE_COLOURS = {"FCC": BLUE, "HCP": ORANGE, "BCC": GREEN, "SC": PURPLE, "diamond": RED}
-_STYLE = {
-    "axes.edgecolor": "#b8bfc7",
-    "axes.grid": True,
-    "axes.labelcolor": "#39424e",
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "grid.color": "#e8ebef",
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "svg.hashsalt": "smelter",
-    "text.color": "#39424e",
-    "xtick.color": "#6b7580",
-    "ytick.color": "#6b7580",
-}
-
-
-def _svg(figure: Figure) -> str:
-    text = io.StringIO()
-    with mpl.rc_context(_STYLE):
-        figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
-    return text.getvalue()
 
 
 def _panels(n: int, height: float = 3.0) -> tuple[Figure, Sequence[Axes]]:
@@ -64,7 +45,7 @@ def learning_curves(rows: Sequence[RoundRow], noise: KpointNoise | None = None) 
 
     The ``noise`` that k-points leave in the labels is drawn as a dashed line.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _panels(2)
         for ax, name, factor, title, floor in (
             (
@@ -102,12 +83,12 @@ def learning_curves(rows: Sequence[RoundRow], noise: KpointNoise | None = None) 
                 )
             _log_axis(ax, "y")
             ax.set(title=title, xlabel="labels in the data set")
-    return _svg(figure)
+    return svg(figure)
 
 
 def expected_against_error(held_out: Mapping[str, Floats], energy_factor: float, force_factor: float) -> str:
     """Draw the real error of every validation frame against the one expected from the disagreement."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _panels(2, 3.6)
         for ax, kind, suffix, factor, unit, scale in (
             (axes[0], "energy", "ev_per_sqrt_atom", energy_factor, "energy / √atoms, meV", 1000.0),
@@ -126,12 +107,12 @@ def expected_against_error(held_out: Mapping[str, Floats], energy_factor: float,
             _log_axis(ax, "x")
             _log_axis(ax, "y")
             ax.set(title=unit, xlabel="expected from the disagreement", ylabel="real error")
-    return _svg(figure)
+    return svg(figure)
 
 
 def survival_curves(curves: Mapping[str, Survival], goal_ps: float) -> str:
     """Draw the share of trajectories that still agree against time, one step curve per ensemble."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, (ax,) = _panels(1, 3.2)
         colours = mpl.colormaps["viridis"](np.linspace(0.92, 0.1, max(len(curves), 2)))
         for colour, (name, curve) in zip(colours, curves.items(), strict=False):
@@ -151,12 +132,12 @@ def survival_curves(curves: Mapping[str, Survival], goal_ps: float) -> str:
         ax.set_xscale("symlog", linthresh=0.1)
         ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
         ax.set_xlim(left=0)
-    return _svg(figure)
+    return svg(figure)
 
 
 def counts(groups: Mapping[str, Mapping[str, int]]) -> str:
     """Draw counts by reason as horizontal bars, one colour per group."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         bars = [(group, reason, n) for group, reasons in groups.items() for reason, n in reasons.items()]
         figure, (ax,) = _panels(1, 0.8 + 0.26 * max(len(bars), 1))
         colours = dict(zip(groups, (BLUE, GREY, PURPLE, RED, ORANGE), strict=False))
@@ -168,7 +149,7 @@ def counts(groups: Mapping[str, Mapping[str, int]]) -> str:
         ax.grid(axis="y", visible=False)
         ax.margins(x=0.1)
         ax.set_xlabel("frames")
-    return _svg(figure)
+    return svg(figure)
 
 
 _WORK = {
@@ -185,7 +166,7 @@ _WORK = {
 def time_spent(hours: Mapping[str, Mapping[str, float]]) -> str:
     """Draw what each executor's workers did, in worker-hours: useful ones by role, then the other classes."""
     names = list(hours)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, (ax,) = _panels(1, 0.9 + 0.4 * max(len(names), 1))
         left = np.zeros(len(names))
         for kind, colour in _WORK.items():
@@ -202,7 +183,7 @@ def time_spent(hours: Mapping[str, Mapping[str, float]]) -> str:
         ax.set_xlabel("worker-hours")
         if ax.get_legend_handles_labels()[0]:
             ax.legend(ncols=7, loc="lower right", bbox_to_anchor=(1.0, 1.0))
-    return _svg(figure)
+    return svg(figure)
 
 
 def cold_curves(crystals: Crystals) -> str:
@@ -211,7 +192,7 @@ def cold_curves(crystals: Crystals) -> str:
     Each is drawn above its own energy of the crystal that is lowest by the label source, or by the ensemble
     where there is none; on the right the lowest crystals from near.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.0, 4.0), layout="constrained")
         far, near = figure.subplots(1, 2, width_ratios=(1.35, 1.0))
         lowest = _lowest(crystals.source or crystals.ensemble)
@@ -228,7 +209,7 @@ def cold_curves(crystals: Crystals) -> str:
         zoom = max(2.0 * heights[min(2, len(heights) - 1)] / 1000.0, 0.03)
         near.set(xlim=(0.86 * volume, 1.18 * volume), ylim=(-0.25 * zoom, 1.15 * zoom))
         far.legend(ncols=3, loc="upper center")
-    return _svg(figure)
+    return svg(figure)
 
 
 def _draw_curves(ax: Axes, curves: Curves, of_ensemble: float, of_source: float) -> None:

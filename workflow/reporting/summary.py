@@ -8,7 +8,7 @@ from typing import Any
 
 from workflow.accounting import TimeSpent, busy_by_role, gpu_h_per_label, gpu_time, worker_time
 from workflow.kpoint_noise import KpointNoise, kpoint_noise
-from workflow.ledger import LEDGER_NAME
+from workflow.ledger import LEDGER_NAME, Event
 from workflow.lock import holder
 from workflow.reporting.rounds import n_validation
 from workflow.state import CampaignState, load_state
@@ -63,6 +63,8 @@ class Summary:
         Whether more than half outlived all watching.
     validation
         Errors of the best ensemble; ``None`` before the first.
+    properties
+        What the property suite found of the best ensemble; ``None`` where it has not been run.
     kpoint_noise
         What more k-points change in the labels; ``None`` where none was checked.
     workers_busy_fraction, busy_by_role
@@ -86,6 +88,7 @@ class Summary:
     median_survival_ps: float | None
     median_survival_is_lower_bound: bool
     validation: Validation | None
+    properties: Event | None
     kpoint_noise: KpointNoise | None
     workers_busy_fraction: float
     busy_by_role: dict[str, float]
@@ -139,6 +142,7 @@ def summarise(directory: Path, state: CampaignState | None = None) -> Summary:
         median_survival_ps=survival,
         median_survival_is_lower_bound=is_bound,
         validation=_validation(best.validation if best else None),
+        properties=state.properties.get(best.number) if best else None,
         kpoint_noise=kpoint_noise(state.kpoint_checks),
         workers_busy_fraction=state.workers_busy_fraction,
         busy_by_role=busy_by_role(state),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from ase.data import atomic_numbers
 from pydantic import (
@@ -97,6 +97,16 @@ class SynchronisationConfig(BaseModel):
     """Join the newest segments of the data set when that saves this many."""
 
 
+class ValidationConfig(BaseModel):
+    """The property suite on promoted ensembles."""
+
+    model_config = _MODEL
+
+    suite: Literal["none", "quick"] = "none"
+    """What is computed of each promoted ensemble, beside everything else: ``quick`` for crystals, elastic
+    constants, the Bain path, a vacancy and surfaces of every element, seconds to a minute on one core."""
+
+
 class StopConfig(BaseModel):
     """When the campaign ends by itself."""
 
@@ -182,6 +192,9 @@ class CampaignConfig(BaseModel):
 
     synchronisation: SynchronisationConfig = SynchronisationConfig()
     """When new labels are merged and trained on."""
+
+    validation: ValidationConfig = ValidationConfig()
+    """Physical properties of promoted ensembles."""
 
     stop: StopConfig = StopConfig()
     """When the campaign ends."""

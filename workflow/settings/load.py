@@ -124,6 +124,7 @@ def save_resolved(config: BaseModel, path: Path) -> None:
 
 SAFE_TO_CHANGE: tuple[str, ...] = (
     "stop",  # goal and budgets
+    "validation",  # the property suite
     "breaker",
     "candidates",  # back-pressure
     "labelling",  # widths, attempts, timeouts
