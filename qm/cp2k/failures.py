@@ -23,7 +23,7 @@ _STOPPED: tuple[tuple[str, Found], ...] = (
 _BY_MESSAGE: tuple[tuple[str, FailureReason], ...] = (
     (r"GEOMETRY wrong", "unphysical"),
     (r"[Cc]holesky|positive definite|[Ll]inear(ly)? dependen", "unphysical"),
-    (r"[Dd]iagonali[sz]ation|[Ff]ermi energy|smear", "not_converged"),
+    (r"[Dd]iagonali[sz]ation|[Ff]ermi energy", "not_converged"),
     (r"allocat|memory", "out_of_memory"),
     (r"writing|write to", "killed"),
 )

@@ -107,6 +107,9 @@ def _number(word: str) -> float:
     if word.startswith("*"):
         raise UnphysicalError("forces or stress are too large to be printed")
     try:
-        return float(word)
+        number = float(word)
     except ValueError as error:
         raise OutputError(f"{word!r} in the output is no number") from error
+    if not np.isfinite(number):
+        raise OutputError(f"{word} in the output is not finite")
+    return number

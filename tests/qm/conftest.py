@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from cp2k_cases import write_data
 
 from qm.espresso.gth import DEBIAN, convert
 
@@ -18,3 +19,17 @@ def al_upf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pseudopotentials") / "Al.upf"
     path.write_text(convert(DEBIAN.read_text(), "Al"))
     return path
+
+
+@pytest.fixture
+def cp2k_data(tmp_path: Path) -> Path:
+    """Return a directory with a basis set and a pseudopotential for CP2K."""
+    return write_data(tmp_path)
+
+
+@pytest.fixture
+def cp2k_here(cp2k_data: Path) -> Path:
+    """Return the same; skip where there is no cp2k to read them."""
+    if shutil.which("cp2k") is None:
+        pytest.skip("no cp2k; Debian has it in the package cp2k")
+    return cp2k_data
