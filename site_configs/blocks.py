@@ -38,17 +38,21 @@ class Line:
         """What was said when the scheduler last did not answer; ``None`` while it does."""
         self._asked = 0.0
 
-    def listen(self, *, worked: bool, said: str) -> None:
-        """Take note of how a command ended: one that failed may be the scheduler's answer too.
+    def listen(self, command: str, *, worked: bool, said: str) -> None:
+        """Take note of how a command ended.
 
-        To know, it is asked something simple, but not all the time: where it is silent, every question takes
-        long.
+        One that failed may be the scheduler's answer too, and one that worked may be another's: Slurm's
+        accounting has a daemon of its own. To know, the scheduler is asked something simple, but not all the
+        time: where it is silent, every question takes long.
         """
-        if not worked and self.silence is not None and time.monotonic() < self._asked + _ASK_EVERY_S:
+        if worked and not command.startswith("sacct"):
+            self.silence = None
+        elif worked and self.silence is None:
             return
-        answers = worked or self._scheduler.answers()
-        self._asked = time.monotonic()
-        self.silence = None if answers else " ".join(said.split())[-200:] or "nothing was said"
+        elif self.silence is None or time.monotonic() > self._asked + _ASK_EVERY_S:
+            answers = self._scheduler.answers()
+            self._asked = time.monotonic()
+            self.silence = None if answers else " ".join(said.split())[-200:] or "nothing was said"
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class _Patience:
         except subprocess.TimeoutExpired as late:
             status, output, errors = 124, "", f"no answer within {late.timeout:g} s"
         if self.line is not None:
-            self.line.listen(worked=status == 0, said=errors)
+            self.line.listen(cmd, worked=status == 0, said=errors)
         return status, output, errors
 
     def submit(self, command: str, tasks_per_node: int, job_name: str = "block") -> str | None:
@@ -128,7 +132,7 @@ class _Patience:
         if self.line is None:
             return False
         if self.line.silence is None:  # one of Parsl's providers does not ask by our `execute_wait`
-            self.line.listen(worked=False, said=said)
+            self.line.listen("", worked=False, said=said)
         return self.line.silence is not None
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from parsl.jobs.states import JobState, JobStatus
 
-from site_configs.blocks import Place, SchedulerSilentError, SlurmBlocks, give_up_on_failures
+from site_configs.blocks import Line, Place, SchedulerSilentError, SlurmBlocks, give_up_on_failures
 from site_configs.launchers import SliceLauncher
 from site_configs.load import load_site
 from site_configs.providers import make_provider, scheduler_line
@@ -76,6 +76,29 @@ def test_blocks_stay_as_they_were_while_the_scheduler_is_silent(
     commands(squeue="exit 0")
     assert [status.state for status in pilot.status([job])] == [JobState.COMPLETED]
     assert pilot.line.silence is None
+
+
+def test_that_accounting_answers_says_nothing_of_the_scheduler() -> None:
+    scheduler = SimpleNamespace(answers=lambda: False)
+    line = Line(scheduler)
+    line.listen("sacct -X", worked=True, said="")
+    assert line.silence is None
+    line.listen("sbatch a", worked=False, said="no route to host")
+    line.listen("sacct -X", worked=True, said="")
+    assert line.silence == "no route to host"
+    line.listen("squeue", worked=True, said="")
+    assert line.silence is None
+
+
+def test_a_silent_scheduler_is_not_asked_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    now = [1000.0]
+    monkeypatch.setattr("site_configs.blocks.time.monotonic", lambda: now[0])
+    line = Line(SimpleNamespace(answers=lambda: asked.append(now[0]) or len(asked) > 2))
+    for now[0] in (1000.0, 1010.0, 1050.0, 1070.0, 1080.0, 1140.0):
+        line.listen("sacct -X" if asked else "sbatch a", worked=bool(asked), said="silence")
+    assert asked == [1000.0, 1070.0, 1140.0]
+    assert line.silence is None
 
 
 def test_a_command_that_never_ends_is_silence_too(pilot: SlurmBlocks, commands: Commands) -> None:

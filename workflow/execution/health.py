@@ -155,19 +155,20 @@ class ExecutorWatch:
         self._news.heard_of_scheduler(silence)
         if manned:
             self._n_in_vain = 0
-        blocks = self.executor.status_facade.items()
+        blocks = list(self.executor.status_facade.items())
         running_ = {id_ for id_, block in blocks if block.state.name == "RUNNING"}
         lonely = set() if silence else running_ - manned - self._cancelled
         self._unmanned = {id_: self._unmanned.get(id_, time.monotonic()) for id_ in lonely}
         for id_, since in self._unmanned.items():
             if time.monotonic() - since > self._patience_s:
-                self._cancel(id_)
+                self._cancelled.add(id_)  # in a thread, since the scheduler may take its time to answer
+                threading.Thread(target=self._cancel, args=(id_,), name=f"cancel-{id_}", daemon=True).start()
 
     def _cancel(self, block: str) -> None:
         job = self.executor.blocks_to_job_id[block]
         if not all(self.executor.provider.cancel([job])):
+            self._cancelled.discard(block)
             return
-        self._cancelled.add(block)
         self._n_in_vain += 1
         self._news.say(
             f"{self.name}: job {job} ran for {self._patience_s:g} s without a sign of life and was cancelled"
