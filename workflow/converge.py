@@ -15,11 +15,11 @@ from pathlib import Path
 
 from ase import Atoms
 
-from qm.espresso.config import EspressoConfig
-from qm.espresso.level import resolved
+from qm.codes import CODES
+from qm.dft_config import DftConfig
 from sampling.builder import BuildError
 from sampling.builders import make_builder
-from workflow.convergence import CUTOFF_FACTORS, SPACING_FACTORS, Axis, Point, recommended, sweep
+from workflow.convergence import CUTOFF_FACTORS, SPACING_FACTORS, Axis, Point, cutoff_of, recommended, sweep
 from workflow.display import complain, say
 from workflow.reporting.convergence_plot import convergence_figure
 from workflow.settings.config import CampaignConfig
@@ -41,14 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SettingsError, BuildError) as error:
         complain(str(error))
         return WRONG_USE
-    cutoffs = options.cutoffs or [labeller.wavefunction_cutoff_ry * factor for factor in CUTOFF_FACTORS]
+    cutoff = cutoff_of(labeller)
+    cutoffs = options.cutoffs or [getattr(labeller, cutoff) * factor for factor in CUTOFF_FACTORS]
     spacings = options.spacings or [labeller.k_spacing_per_ang * factor for factor in SPACING_FACTORS]
     for name, values in (("--cutoffs", cutoffs), ("--spacings", spacings)):
         if len(set(values)) < 2:
             complain(f"{name}: found one value; expected two or more, of which the finest is the reference")
             return WRONG_USE
     axes: tuple[tuple[Axis, list[float]], ...] = (
-        ("wavefunction_cutoff_ry", cutoffs),
+        (cutoff, cutoffs),
         ("k_spacing_per_ang", spacings),
     )
     say(f"{len(frames)} cells of {', '.join(str(len(frame)) for frame in frames)} atoms")
@@ -65,15 +66,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return FOUND if all(best) else NOT_FOUND
 
 
-def _labeller(config: CampaignConfig, file: Path) -> EspressoConfig:
-    if not isinstance(config.labeller, EspressoConfig):
+def _labeller(config: CampaignConfig, file: Path) -> DftConfig:
+    if not isinstance(config.labeller, DftConfig):
         raise SettingsError(
-            f"{file}: labeller.kind: {config.labeller.kind} has no cutoff and k-points; expected espresso"
+            f"{file}: labeller.kind: {config.labeller.kind} has no cutoff and k-points; "
+            "expected espresso, cp2k, gpaw or vasp"
         )
     try:
-        return resolved(config.labeller)
+        resolved: DftConfig = CODES[type(config.labeller)].resolved(config.labeller)
     except ValueError as error:
         raise SettingsError(f"{file}: labeller: {error}") from error
+    return resolved
 
 
 def _frames(config: CampaignConfig, n: int) -> list[Atoms]:
@@ -126,7 +129,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--campaign", type=Path, required=True, metavar="FILE", help="its settings")
     add("--frames", type=_count, default=3, metavar="N", help="random cells to label (default %(default)s)")
     add(
-        "--cutoffs", type=_positive, nargs="+", metavar="RY", help="cutoffs to try; by default around its own"
+        "--cutoffs",
+        type=_positive,
+        nargs="+",
+        metavar="VALUE",
+        help="cutoffs to try, in its unit; by default around its own",
     )
     add("--spacings", type=_positive, nargs="+", metavar="PER_ANG", help="spacings of k-points to try")
     add("--energy-error", type=_positive, default=5.0, metavar="MEV", help="per atom (default %(default)s)")

@@ -7,17 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Literal, TypeVar, cast, get_args
 
 import numpy as np
 from ase import Atoms
 
+from qm.codes import CODES
+from qm.dft_config import DftConfig
 from qm.espresso.config import EspressoConfig
 from qm.kpoints import mesh
 from qm.label import Label, LabelFailure
-from workflow.labellers import make_labeller
 
-Axis = Literal["wavefunction_cutoff_ry", "k_spacing_per_ang"]
+Cutoff = Literal["wavefunction_cutoff_ry", "cutoff_ry", "cutoff_ev"]
+Axis = Cutoff | Literal["k_spacing_per_ang"]
+Config = TypeVar("Config", bound=DftConfig)
 
 CUTOFF_FACTORS = (0.67, 0.83, 1.0, 1.25, 1.6)
 SPACING_FACTORS = (1.6, 1.25, 1.0, 0.8, 0.6)
@@ -52,16 +55,25 @@ class Point:
     failures: tuple[str, ...]
 
 
-def with_setting(config: EspressoConfig, axis: Axis, value: float) -> EspressoConfig:
+def cutoff_of(config: DftConfig) -> Cutoff:
+    """Return the name of the setting that is a code's cutoff."""
+    return cast("Cutoff", next(name for name in get_args(Cutoff) if name in type(config).model_fields))
+
+
+def with_setting(config: Config, axis: Axis, value: float) -> Config:
     """Return the settings with one of the two changed; the density's cutoff keeps its ratio to the other."""
     changes: dict[str, float] = {axis: value}
-    if axis == "wavefunction_cutoff_ry" and config.density_cutoff_ry is not None:
+    if (
+        isinstance(config, EspressoConfig)
+        and axis != "k_spacing_per_ang"
+        and config.density_cutoff_ry is not None
+    ):
         changes["density_cutoff_ry"] = config.density_cutoff_ry / config.wavefunction_cutoff_ry * value
     return config.model_copy(update=changes)
 
 
 def sweep(
-    config: EspressoConfig,
+    config: DftConfig,
     frames: Sequence[Atoms],
     axis: Axis,
     values: Sequence[float],
@@ -89,7 +101,7 @@ def sweep(
     with ThreadPoolExecutor(workers) as pool:
 
         def labelled(value: float) -> list[Label | LabelFailure]:
-            source = make_labeller(with_setting(config, axis, value))
+            source = CODES[type(config)].labeller(with_setting(config, axis, value))
 
             def one(frame: Atoms) -> Label | LabelFailure:
                 with TemporaryDirectory() as scratch:
@@ -133,7 +145,7 @@ def _point(
     frames: Sequence[Atoms],
     labels: Sequence[Label | LabelFailure],
     reference: Sequence[Label | LabelFailure],
-    config: EspressoConfig,
+    config: DftConfig,
 ) -> Point:
     pairs = [
         (label, best)
@@ -142,7 +154,7 @@ def _point(
     ]
     energies = np.array([(a.energy_ev - b.energy_ev) / len(a.forces_ev_per_ang) for a, b in pairs])
     forces = [(a.forces_ev_per_ang - b.forces_ev_per_ang).ravel() for a, b in pairs]
-    if axis == "wavefunction_cutoff_ry":
+    if axis != "k_spacing_per_ang":
         energies = energies - energies.mean() if len(energies) > 1 else np.full(len(energies), np.nan)
     meshes = {"×".join(map(str, mesh(frame, config.k_spacing_per_ang))) for frame in frames}
     return Point(

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from espresso_cases import GTH_AL, settings, skewed_cell
 from tiny_campaign import tiny_settings
+from vasp_cases import settings as vasp_settings
 
 from qm.espresso.gth import convert
 from workflow.converge import main
@@ -79,6 +80,22 @@ def test_the_command_writes_table_and_plot_and_says_what_to_take(pseudopotential
     rows = list(csv.DictReader((out / "convergence.csv").open()))
     assert len(rows) == 6
     assert float(rows[0]["force_error_ev_per_ang"]) > float(rows[1]["force_error_ev_per_ang"]) > 0.0
+
+
+def test_other_codes_have_a_cutoff_by_another_name(tmp_path, capsys):
+    """VASP's stand-in knows no cutoff, and multiplies all by 1 + 0.1 / number of k-points."""
+    file, out = tmp_path / "my.yaml", tmp_path / "out"
+    small = {"builder__side_ang": [3.8, 4.2], "builder__density_g_per_cm3": [2.0, 2.2]}
+    source = vasp_settings(tmp_path, k_spacing_per_ang=2.0).model_dump(mode="json")
+    file.write_text(yaml.safe_dump(tiny_settings(labeller=source, **small)))
+    words = ["--campaign", str(file), "--frames", "1", "--cutoffs", "300", "400", "--spacings", "2", "0.9"]
+    assert main([*words, "--energy-error", "1e4", "--force-error", "1e3", "--out", str(out)]) == 0
+    assert "recommended: cutoff_ev: 300" in capsys.readouterr().out
+    coarse, fine = [
+        row for row in csv.DictReader((out / "convergence.csv").open()) if "spacing" in row["axis"]
+    ]
+    assert (coarse["meshes"], float(coarse["energy_error_mev_per_atom"]) > 0.0) == ("1×1×1", True)
+    assert fine["meshes"] == "2×2×2"
 
 
 def test_wrong_use_is_one_line(pseudopotential, tmp_path, capsys):

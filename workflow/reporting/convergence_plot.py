@@ -12,6 +12,8 @@ from workflow.reporting.plot_style import BLUE, GREY, ORANGE
 
 _NAMES: dict[Axis, str] = {
     "wavefunction_cutoff_ry": "wavefunction cutoff, Ry",
+    "cutoff_ry": "cutoff, Ry",
+    "cutoff_ev": "cutoff, eV",
     "k_spacing_per_ang": "spacing of k-points, 1/Å",
 }
 
