@@ -23,6 +23,8 @@ from potentials.config import AniConfig
 RADIAL_FACTOR = 0.25
 ANGULAR_FACTOR = 2.0
 COSINE_FACTOR = 0.95
+OVERLAP = 1.25
+"""Standard deviation of shells and angles over their distance, where settings leave it open."""
 SHORTEST_ANG = 1e-3
 """Shorter distances count as this one, so that coincident atoms give finite numbers, Å."""
 
@@ -69,23 +71,25 @@ class DescriptorSpec:
     def from_config(cls, config: AniConfig, n_elements: int) -> DescriptorSpec:
         """Place the shells and angles evenly, as published for ANI-Al.
 
-        Shells lie at first + k (cutoff − first)/n for k < n; angles at (k + ½)π/n.
+        Shells lie at first + k (cutoff − first)/n for k < n; angles at (k + ½)π/n. Where the settings leave
+        it open, their standard deviation is `OVERLAP` times their distance: exp(−η x²) has (2η)^(−1/2), and
+        ((1 + cos x)/2)^ζ, which is about exp(−ζ x²/4), has (2/ζ)^(1/2).
         """
-
-        def shells(cutoff_ang: float, n: int) -> tuple[float, ...]:
-            step = (cutoff_ang - config.first_shell_ang) / n
-            return tuple(config.first_shell_ang + k * step for k in range(n))
-
+        radial_step = (config.radial_cutoff_ang - config.first_shell_ang) / config.n_radial
+        angular_step = (config.angular_cutoff_ang - config.first_shell_ang) / config.n_angular_radial
+        angle_step = math.pi / config.n_angles
         return cls(
             n_elements=n_elements,
             radial_cutoff_ang=config.radial_cutoff_ang,
             angular_cutoff_ang=config.angular_cutoff_ang,
-            radial_shifts_ang=shells(config.radial_cutoff_ang, config.n_radial),
-            radial_eta_per_ang2=config.radial_eta_per_ang2,
-            angular_shifts_ang=shells(config.angular_cutoff_ang, config.n_angular_radial),
-            angular_eta_per_ang2=config.angular_eta_per_ang2,
-            angle_shifts_rad=tuple((k + 0.5) * math.pi / config.n_angles for k in range(config.n_angles)),
-            zeta=config.zeta,
+            radial_shifts_ang=tuple(config.first_shell_ang + k * radial_step for k in range(config.n_radial)),
+            radial_eta_per_ang2=config.radial_eta_per_ang2 or 0.5 / (OVERLAP * radial_step) ** 2,
+            angular_shifts_ang=tuple(
+                config.first_shell_ang + k * angular_step for k in range(config.n_angular_radial)
+            ),
+            angular_eta_per_ang2=config.angular_eta_per_ang2 or 0.5 / (OVERLAP * angular_step) ** 2,
+            angle_shifts_rad=tuple((k + 0.5) * angle_step for k in range(config.n_angles)),
+            zeta=config.zeta or max(1.0, 2.0 / (OVERLAP * angle_step) ** 2),
         )
 
 

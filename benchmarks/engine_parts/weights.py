@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from potentials import network
-from potentials.config import AniConfig
+from potentials.config import PUBLISHED_WIDTHS, AniConfig
 from potentials.descriptors import DescriptorSpec
 
 LAYER = (
@@ -32,7 +32,7 @@ def find_weights(directory: Path | None, scratch: Path) -> tuple[Path, str]:
 
 def write_random(directory: Path) -> None:
     """Write an untrained ensemble of ANI-Al's size in NeuroChem's format."""
-    config = AniConfig()
+    config = AniConfig(**PUBLISHED_WIDTHS)
     spec = DescriptorSpec.from_config(config, 1)
     directory.mkdir(parents=True)
     (directory / "sae_linfit.dat").write_text("Al,0=-2.7\n", encoding="utf-8")

@@ -11,7 +11,7 @@ from ase.build import bulk
 
 from potentials import network
 from potentials.batch import Batch
-from potentials.config import AniConfig
+from potentials.config import PUBLISHED_WIDTHS, AniConfig
 from potentials.descriptors import DescriptorSpec
 from potentials.ensemble import AniEnsemble
 
@@ -23,7 +23,7 @@ def peak_gib() -> float:
 
 
 def main(repeats: tuple[int, int, int]) -> None:
-    config = AniConfig()
+    config = AniConfig(**PUBLISHED_WIDTHS)
     spec = DescriptorSpec.from_config(config, 1)
     networks = network.initial(spec, config, range(config.n_members))
     ensemble = AniEnsemble(config, ("Al",), spec, networks, torch.zeros(1, dtype=torch.float64))

@@ -7,7 +7,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.neighborlist import neighbor_list
 
-from potentials.config import AniConfig
+from potentials.config import PUBLISHED_WIDTHS, AniConfig
 from potentials.descriptors import DescriptorSpec, PairGraph
 from potentials.kernels import cpp, library
 from potentials.kernels.reference import TorchKernel
@@ -126,7 +126,11 @@ def test_feature_order_of_several_elements_equals_the_definition():
     assert_close(cpp.CppKernel(spec)(graph).values, torch.from_numpy(naive_values(spec, graph)), 1e-10)
 
 
-@pytest.mark.parametrize("config", [AniConfig(), ODD_SIZES], ids=["published sizes", "odd sizes"])
+@pytest.mark.parametrize(
+    "config",
+    [AniConfig(**PUBLISHED_WIDTHS), AniConfig(), ODD_SIZES],
+    ids=["published", "overlapping", "odd sizes"],
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("frame", FRAMES)
 def test_everything_equals_the_reference(frame, dtype, config):

@@ -12,7 +12,7 @@ from ase import Atoms
 from torch import Tensor
 
 from potentials.batch import Batch
-from potentials.config import AniConfig
+from potentials.config import PUBLISHED_WIDTHS, AniConfig
 from potentials.descriptors import DescriptorSpec, PairGraph
 from potentials.kernels import reference
 from potentials.kernels.reference import TorchKernel
@@ -152,3 +152,18 @@ def test_shells_and_angles_are_the_published_ones() -> None:
     assert spec.angular_shifts_ang[-1] == pytest.approx(4.53125)
     assert spec.angle_shifts_rad[0] == pytest.approx(0.19634954)
     assert DescriptorSpec.from_config(AniConfig(), 3).n_features == 3 * 32 + 6 * 64
+
+
+def test_shells_and_angles_overlap_unless_told_otherwise() -> None:
+    """A bell has fallen to 1/√e at its standard deviation, here 1.25 times the distance to its neighbour."""
+    spec = DescriptorSpec.from_config(AniConfig(radial_cutoff_ang=6.5, n_radial=24, n_angular_radial=6), 1)
+    radial_step = spec.radial_shifts_ang[1] - spec.radial_shifts_ang[0]
+    angular_step = spec.angular_shifts_ang[1] - spec.angular_shifts_ang[0]
+    angle_step = spec.angle_shifts_rad[1] - spec.angle_shifts_rad[0]
+    assert math.exp(-spec.radial_eta_per_ang2 * (1.25 * radial_step) ** 2) == pytest.approx(math.exp(-0.5))
+    assert math.exp(-spec.angular_eta_per_ang2 * (1.25 * angular_step) ** 2) == pytest.approx(math.exp(-0.5))
+    bell = ((1 + math.cos(1.25 * angle_step)) / 2) ** spec.zeta
+    assert bell == pytest.approx(math.exp(-0.5), rel=0.05)
+    given = DescriptorSpec.from_config(AniConfig(**PUBLISHED_WIDTHS), 1)
+    assert (given.radial_eta_per_ang2, given.angular_eta_per_ang2, given.zeta) == (43.9, 6.5, 69.4)
+    assert DescriptorSpec.from_config(AniConfig(n_angles=1), 1).zeta == 1.0

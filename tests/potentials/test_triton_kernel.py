@@ -16,7 +16,7 @@ from ase.build import bulk
 from torch import Tensor
 
 from potentials.batch import Batch
-from potentials.config import AniConfig
+from potentials.config import PUBLISHED_WIDTHS, AniConfig
 from potentials.descriptors import Descriptors, DescriptorSpec, PairGraph
 from potentials.kernels import triton as host
 from potentials.kernels.reference import TorchKernel
@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.gpu] if DEVICE == "cuda" else []
 
 ELEMENTS = ["Al", "Cu", "Ni"]
 TOLERANCE = {torch.float32: 5e-6 if DEVICE == "cpu" else 1e-5, torch.float64: 1e-10}
-PUBLISHED = AniConfig()
+PUBLISHED = AniConfig(**PUBLISHED_WIDTHS)
 ODD_SIZES = AniConfig(
     radial_cutoff_ang=4.2, angular_cutoff_ang=3.4, n_radial=5, n_angular_radial=3, n_angles=7, zeta=8.0
 )

@@ -116,7 +116,8 @@ class StopConfig(BaseModel):
     """Converged when half the trajectories survive this long without disagreement."""
 
     min_trajectories: PositiveInt = 20
-    """Trajectories that must have ended under the current ensemble before its survival is believed."""
+    """Trajectories that must have ended under the current ensemble before its survival is believed; with
+    `sampling.label_completed` no more than `synchronisation.min_new_labels`, which bring the next ensemble."""
 
     max_labels: PositiveInt | None = None
     """Budget: labels in the data set."""
