@@ -30,7 +30,14 @@ SITE = {
     "node": {"cores": 4, "gpus": 2},
     "require_gpu": False,  # they are device files only
     "labelling": {"workers": 1},
-    "health": {"heartbeat_period_s": 1, "silence_s": 10, "start_s": 90, "idle_s": 30, "close_s": 10},
+    "health": {
+        "heartbeat_period_s": 1,
+        "silence_s": 10,
+        "start_s": 90,
+        "idle_s": 120,  # on a busy machine a worker needs long to begin with its first task
+        "scheduler_s": 3,
+        "close_s": 10,
+    },
 }
 
 

@@ -66,8 +66,7 @@ def test_a_dead_node_and_one_cut_off_cost_only_what_ran_there(campaign):
 
 
 def test_a_silent_scheduler_and_cancelled_blocks_delay_a_pilot_and_no_more(campaign):
-    health = {"heartbeat_period_s": 1, "silence_s": 10, "start_s": 90, "idle_s": 30, "scheduler_s": 3}
-    site = {"mode": "pilot", "nodes": 1, "sampling": {"gpus": 1}, "health": health}
+    site = {"mode": "pilot", "nodes": 1, "sampling": {"gpus": 1}}
     tiny = campaign(site, labeller=SLOW, stop__max_rounds=3)
     with tiny.driving() as driver:
         tiny.wait_until(lambda: tiny.n("labelled") >= 1)

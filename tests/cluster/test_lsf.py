@@ -39,18 +39,44 @@ def lsf(slurm, tmp_path, monkeypatch):
     )
 
 
-def test_a_whole_campaign_runs_in_one_job_and_the_rest_of_the_chain_is_cancelled(campaign, lsf):
-    tiny = campaign(SITE, stop__max_rounds=2)
-    said = tiny.launch("--chain", "2")
-    first, second = tiny.jobs
-    assert f"bkill {first} {second}" in said
+def test_a_chain_goes_on_through_warning_and_walltime_and_what_is_left_of_it_is_cancelled(campaign, lsf):
+    tiny = campaign({**SITE, "notice_s": 25}, stop__max_rounds=1000, candidates__max_in_flight=1000)
+    said = tiny.launch("--chain", "4")
+    first, second, third, fourth = tiny.jobs
+    assert f"bkill {first} {second} {third} {fourth}" in said
     assert lsf("bjobs", "-noheader", "-o", "stat", second).stdout == "PEND\n"
-    assert tiny.slurm.wait_for_end(first, LONG_S) == "COMPLETED", tiny.output(first)
-    assert tiny.slurm.wait_for_end(second, LONG_S) == "CANCELLED"
+    tiny.slurm.run("scontrol", "update", f"JobId={second}", "TimeLimit=2")  # less than the site says
+    tiny.wait_until(lambda: tiny.n("trained") >= 1)
+    tiny.slurm.run("scancel", "--signal=USR1", "--batch", first)  # LSF's warning (bsub -wa)
+    for job in (first, second):
+        assert tiny.slurm.wait_for_end(job, LONG_S) == "FAILED", tiny.output(job)  # no status but 0 is good
+        assert tiny.slurm.exit_code(job) == 75, tiny.output(job)
+    tiny.finish_after(labels=4)
+    assert tiny.slurm.wait_for_end(third, LONG_S) == "COMPLETED", tiny.output(third)
+    assert tiny.slurm.wait_for_end(fourth, LONG_S) == "CANCELLED"
+    stopped = [
+        (event["state"], event["reason"].partition(";")[0]) for event in events(tiny.directory, "stopped")
+    ]
+    assert stopped[0] == ("paused", "interrupted by SIGUSR1")
+    assert stopped[1] in [("paused", "the walltime is nearly over"), ("paused", "interrupted by SIGUSR1")]
+    assert stopped[2][0] == "budget_spent"
     check_books(tiny.directory)
+    labelled = [event["id"] for event in events(tiny.directory, "labelled") if event["ok"]]
+    assert len(set(labelled)) == len(labelled)
     tasks = events(tiny.directory, "task")
     assert {event["host"] for event in tasks} == {"sn1", "sn2"}
     assert not [event for event in tasks if "GpuError" in event["outcome"]]
+
+
+def test_a_pilot_runs_in_blocks_and_leaves_none(campaign, lsf):
+    tiny = campaign({**SITE, "mode": "pilot", "nodes": 1}, stop__max_rounds=1)
+    said = tiny.launch()
+    assert "budget_spent" in said
+    check_books(tiny.directory)
+    tasks = events(tiny.directory, "task")
+    assert {event["host"] for event in tasks} == set(tiny.slurm.nodes)  # each role has a block of its own
+    assert all(event["ok"] for event in tasks)
+    tiny.wait_until(lambda: not lsf("bjobs", "-noheader", "-o", "jobid").stdout, 30)
 
 
 def test_what_lsf_refuses_is_passed_on(campaign, lsf):
