@@ -82,7 +82,7 @@ def _crystal_quantities(
             _of_members(f"{name}: energy above FCC", above.ev, "meV/atom", above.spread_ev, lower)
         )
     slope, left = bulk_modulus_slope(lambda v: at(v).ev, row.volume_ang3)
-    poor = f"a poor fit: {1000.0 * left:.1f} meV/atom off" if left > _POOR_FIT_EV else ""
+    poor = "" if left <= _POOR_FIT_EV else f"no good fit: {1000.0 * left:.1f} meV/atom off"
     return [
         *quantities,
         Quantity(f"{name}: bulk modulus", row.bulk_modulus_gpa, "GPa"),

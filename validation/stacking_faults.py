@@ -22,7 +22,6 @@ from scipy.interpolate import CubicSpline
 from validation.evaluation import Energy, energy, has_stress, relaxed
 
 N_LAYERS = 12
-_POINTS = 11
 _MAX_FORCE_EV_PER_ANG = 5e-3
 _MAX_MOVE_ANG = 1.0
 _HEIGHT_ONLY = (False, False, True, False, False, False)
@@ -69,29 +68,39 @@ class FaultPath:
         return 1000.0 * energy_mj_per_m2 * MJ_PER_M2 * self.area_per_atom_ang2
 
 
-def slip_path(calculator: Any, element: str, lattice_ang: float) -> FaultPath:
+def slip_path(calculator: Any, element: str, lattice_ang: float, n_points: int = 11) -> FaultPath:
     """Return the path to the intrinsic stacking fault: one plane slips by a partial Burgers vector.
+
+    Parameters
+    ----------
+    n_points
+        From nothing to the whole vector.
 
     Raises
     ------
     NoPropertyError
         If the calculator fails, or a faulted crystal falls apart.
     """
-    along = np.linspace(0.0, 1.0, _POINTS)
+    along = np.linspace(0.0, 1.0, n_points)
     return _path(calculator, element, lattice_ang, along, [(u,) for u in along])
 
 
-def twinning_path(calculator: Any, element: str, lattice_ang: float) -> FaultPath:
+def twinning_path(calculator: Any, element: str, lattice_ang: float, n_points: int = 11) -> FaultPath:
     """Return the path from the intrinsic (1) over the extrinsic fault (2) to a twin of three layers (3).
 
     The planes next to the slipped one slip in turn; the last point holds two twin boundaries.
 
+    Parameters
+    ----------
+    n_points
+        Of each slip.
+
     Raises
     ------
     NoPropertyError
         If the calculator fails, or a faulted crystal falls apart.
     """
-    step = np.linspace(0.0, 1.0, _POINTS)
+    step = np.linspace(0.0, 1.0, n_points)
     second = [(1.0, u) for u in step]
     third = [(1.0, 1.0, u) for u in step[1:]]
     along = np.concatenate([1.0 + step, 2.0 + step[1:]])

@@ -12,7 +12,7 @@ from ase import Atoms
 from validation import rows
 from validation.crystal_cells import FURTHER_STRUCTURES, STRUCTURES, Structure, typical_volume_ang3
 from validation.elastic import STRAIN, Symmetry
-from validation.evaluation import NoPropertyError
+from validation.evaluation import NoPropertyError, foreign_code
 from validation.results import Findings
 from validation.subject import Subject
 
@@ -82,7 +82,8 @@ def examine(prop: Property, subject: Subject) -> Findings:
     """Compute one property; whatever goes wrong is the findings' remark."""
     started = time.perf_counter()
     try:
-        findings = prop.compute(subject)
+        with foreign_code():
+            findings = prop.compute(subject)
     except NoPropertyError as error:
         findings = Findings(remark=str(error))
     return replace(findings, seconds=time.perf_counter() - started)
