@@ -76,7 +76,7 @@ def test_an_example_comes_to_its_end(tmp_path, model, name):
     overrides = [word for setting in LESS for word in ("--set", setting)]
     done = launch(name, "--directory", str(tmp_path / name), *overrides, *own(name, model=model))
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    assert "budget_spent: budget spent: 2 of 2 rounds" in done.stdout
+    assert "budget spent: 2 of 2 rounds" in done.stdout
     assert (tmp_path / name / "report.html").exists()
     assert (tmp_path / name / "metrics.csv").read_text().count("\n") == 3
 

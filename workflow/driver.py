@@ -38,6 +38,10 @@ class Ending:
     reason: str
     by: str = ""
 
+    def __str__(self) -> str:
+        """Return one line for the user, such as ``budget spent: 2 of 2 rounds``."""
+        return f"{self.state.replace('_', ' ')}: {self.reason}"
+
 
 @dataclass
 class _Running:
@@ -111,7 +115,7 @@ class Driver:
         """
         if self.ending is None or state == "paused":
             self.ending = Ending(state, reason, by)
-            self.note(reason)
+            self.note(str(self.ending))
             self.paths.stop_sampling.touch()
             if state == "paused":
                 self.paths.stop_training.touch()

@@ -142,7 +142,7 @@ def _run(plan: Plan, *, in_allocation: bool) -> int:
         display.close()
         logging.getLogger().removeHandler(log)
         log.close()
-    say(f"{ending.state}: {ending.reason}")
+    say(str(ending))
     report = plan.directory / "report.html"
     if report.exists():
         say(f"report: {report}")

@@ -52,7 +52,7 @@ def converged(state: CampaignState, config: CampaignConfig) -> str | None:
     if min(medians) < config.stop.median_survival_ps:
         return None
     return (
-        f"converged: the median trajectory survives {min(medians):.3g} ps without disagreement "
+        f"the median trajectory survives {min(medians):.3g} ps without disagreement "
         f"(asked for: {config.stop.median_survival_ps:g} ps)"
     )
 
@@ -61,13 +61,13 @@ def out_of_budget(state: CampaignState, config: CampaignConfig, n_labels: int) -
     """Return which budget is spent, or ``None``; ``n_labels`` counts those not merged yet."""
     stop = config.stop
     if stop.max_labels is not None and n_labels >= stop.max_labels:
-        return f"budget spent: {n_labels} of {stop.max_labels} labels"
+        return f"{n_labels} of {stop.max_labels} labels"
     n_trained = sum(1 for round_ in state.rounds.values() if round_.ended is not None)
     if stop.max_rounds is not None and n_trained >= stop.max_rounds:
-        return f"budget spent: {n_trained} of {stop.max_rounds} rounds"
+        return f"{n_trained} of {stop.max_rounds} rounds"
     hours = (state.wall_s + time.time() - state.last_event) / 3600.0
     if stop.max_hours is not None and hours >= stop.max_hours:
-        return f"budget spent: {hours:.3g} of {stop.max_hours:g} hours"
+        return f"{hours:.3g} of {stop.max_hours:g} hours"
     return None
 
 

@@ -74,7 +74,7 @@ def once(condition, action):
 
 def test_it_ends_by_rounds(tmp_path):
     ending = run_tiny(tmp_path, tiny_config())
-    assert (ending.state, ending.reason) == ("budget_spent", "budget spent: 2 of 2 rounds")
+    assert (ending.state, ending.reason) == ("budget_spent", "2 of 2 rounds")
     state, paths = load_state(tmp_path), CampaignPaths(tmp_path)
     assert state.phase == "budget_spent"
     assert [round_.number for round_ in state.rounds.values()] == [1, 2]
@@ -90,7 +90,7 @@ def test_it_ends_by_rounds(tmp_path):
 def test_it_ends_by_labels_and_the_last_ensemble_learns_from_all(tmp_path):
     config = tiny_config(stop__max_labels=21, stop__max_rounds=9)
     ending = run_tiny(tmp_path, config)
-    assert (ending.state, ending.reason) == ("budget_spent", "budget spent: 21 of 21 labels")
+    assert (ending.state, ending.reason) == ("budget_spent", "21 of 21 labels")
     state = load_state(tmp_path)
     assert check_books(tmp_path).n_labels == 21
     assert state.rounds[max(state.rounds)].n_labels == 21
@@ -205,7 +205,7 @@ def test_settings_may_be_edited_while_it_runs(tmp_path):
     safe = once(lambda state: state.current, lambda: edited(tmp_path, stop__max_rounds=3))
     watcher = Watcher(safe)
     ending = run_tiny(tmp_path, tiny_config(), watcher=watcher)
-    assert ending.reason == "budget spent: 3 of 3 rounds"
+    assert ending.reason == "3 of 3 rounds"
     assert "settings: stop.max_rounds: 2 became 3" in watcher.notes
     assert events(tmp_path, "settings")
 
@@ -215,7 +215,7 @@ def test_unsafe_and_invalid_edits_reach_nobody(tmp_path):
     acts = [once(lambda state, n=n: len(state.rounds) == n, act) for n, act in seeds.items()]
     watcher = Watcher(lambda state: [act(state) for act in acts])
     ending = run_tiny(tmp_path, tiny_config(stop__max_rounds=3), watcher=watcher)
-    assert ending.reason == "budget spent: 3 of 3 rounds"
+    assert ending.reason == "3 of 3 rounds"
     ignored = [note for note in watcher.notes if note.startswith("edited settings ignored")]
     assert any("seed: 1 became 7; it cannot change" in note for note in ignored)
     assert any("campaign.yaml" in note and "did you mean n_slots?" in note for note in ignored)
@@ -359,7 +359,7 @@ def test_damaged_checkpoints_of_trajectories_cost_only_these(tmp_path):
     assert newest > last
     paths = CampaignPaths(tmp_path)
     paths.chunk(0, 0, newest).write_bytes(b"torn")
-    assert run_tiny(tmp_path, tiny_config(stop__max_rounds=3)).reason == "budget spent: 3 of 3 rounds"
+    assert run_tiny(tmp_path, tiny_config(stop__max_rounds=3)).reason == "3 of 3 rounds"
     assert not [event for event in events(tmp_path, "task") if not event["ok"]]
     check_books(tmp_path)
 
@@ -375,7 +375,7 @@ def test_refused_labels_pause_the_labelling(tmp_path):
     assert ending.reason.startswith("labelling is paused: 3 of the last 6 results failed: ")
     assert "unphysical" in ending.reason
     assert ending.reason.endswith("mend the label source, then run the same command again.")
-    assert ending.reason in watcher.notes
+    assert str(ending) in watcher.notes
     paths = CampaignPaths(tmp_path)
     assert len(ids(paths.quarantine)) <= 8  # it did not go on until all were refused
     assert not ids(paths.labels)
@@ -498,7 +498,7 @@ def starting_from(path, **changes):
 
 def test_imported_labels_are_starting_data(tmp_path, exported):
     ending = run_tiny(tmp_path / "new", starting_from(exported))
-    assert ending.reason == "budget spent: 2 of 2 rounds"
+    assert ending.reason == "2 of 2 rounds"
     (event,) = events(tmp_path / "new", "imported")
     dataset = check_books(tmp_path / "new")
     imported = [r.id for r in dataset.snapshot().records() if r.provenance.source == "import"]

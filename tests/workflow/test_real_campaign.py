@@ -51,7 +51,7 @@ def assert_no_process_is_left(directory):
 def test_a_campaign_comes_to_its_end(tmp_path):
     status, out, err = launch(tmp_path / "run")
     assert (status, err) == (0, "")
-    assert "budget_spent: budget spent: 2 of 2 rounds" in out
+    assert "budget spent: 2 of 2 rounds" in out
     assert_no_process_is_left(tmp_path / "run")
     check_books(tmp_path / "run")
     assert "data:image/svg" in (tmp_path / "run" / "report.html").read_text()

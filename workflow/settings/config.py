@@ -116,8 +116,8 @@ class StopConfig(BaseModel):
     """Converged when half the trajectories survive this long without disagreement."""
 
     min_trajectories: PositiveInt = 20
-    """Trajectories that must have ended under the current ensemble before its survival is believed; with
-    `sampling.label_completed` no more than `synchronisation.min_new_labels`, which bring the next ensemble."""
+    """Trajectories that must have ended under the current ensemble before its survival is believed. With
+    `sampling.label_completed`, no more than `synchronisation.min_new_labels`, whose labels bring the next."""
 
     max_labels: PositiveInt | None = None
     """Budget: labels in the data set."""
