@@ -12,7 +12,7 @@ import numpy as np
 from ase import Atoms
 from ase.filters import UnitCellFilter
 from ase.neighborlist import neighbor_list
-from ase.optimize import LBFGS
+from ase.optimize import BFGS
 from numpy.typing import NDArray
 
 MAX_STEPS = 300
@@ -125,7 +125,7 @@ def relaxed(
     moving.calc = calculator
     free = moving if cell_mask is None else UnitCellFilter(moving, mask=cell_mask)
     with foreign_code():
-        for _ in LBFGS(free, logfile=None, maxstep=0.1).irun(fmax=max_force_ev_per_ang, steps=max_steps):
+        for _ in BFGS(free, logfile=None, maxstep=0.1).irun(fmax=max_force_ev_per_ang, steps=max_steps):
             _refuse_explosion(moving)
         largest = float(np.linalg.norm(np.asarray(free.get_forces()), axis=1).max())
     if largest > max_force_ev_per_ang * (1.0 + 1e-9):

@@ -109,7 +109,7 @@ PROPERTIES = (
     Property("elastic constants, HCP", _elastic("HCP", "hexagonal"), False, 25, 2),
     Property("slip path", rows.slip_path_rows, False, 194, 12),
     Property("twinning path", rows.twinning_path_rows, False, 448, 12),
-    Property("interstitials", rows.interstitials_rows, False, 68, 257),
+    Property("interstitials", rows.interstitials_rows, False, 68, 257, 10.0),
     Property("phonons", rows.phonons_rows, False, 1, 256, 3.0, "phonopy"),
 )
 """All properties. Costs were counted with an ensemble of aluminium; others need more steps or fewer."""
