@@ -181,6 +181,15 @@ def test_promoted_ensembles_go_through_the_suite(short_suite, tmp_path):
     assert report.write_report(tmp_path / "c").exists()
 
 
+def test_of_a_campaign_its_best_ensemble_is_meant(short_suite, tmp_path, capsys):
+    run_tiny(tmp_path / "c", tiny_config(stop={"max_rounds": 1, "median_survival_ps": 0.05}))
+    assert run(tmp_path / "c", tmp_path / "out", "--reference", str(tmp_path / "c" / "in-force.yaml")) == 0
+    data = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert list(data["sources"]) == ["c round-0001", "reference: eam"]
+    assert run(tmp_path / "c", tmp_path / "other", "--reference", str(tmp_path / "c")) == 0
+    assert "reference: c" in capsys.readouterr().out
+
+
 def test_by_default_nothing_is_computed(short_suite, tmp_path):
     run_tiny(tmp_path / "c", tiny_config())
     assert events(tmp_path / "c", "properties") == []

@@ -95,7 +95,7 @@ def reference_source(text: str) -> Source:
     except ValueError as error:
         raise SourceError(f"reference: {error}") from error
     return Source(
-        f"reference: {text if config.kind == 'potential' else config.kind}",
+        f"reference: {Path(text).resolve().name if config.kind == 'potential' else config.kind}",
         "reference",
         LabelCalculator(source),
         getattr(source, "elements", None),
