@@ -100,6 +100,16 @@ def test_close_packed_surfaces_cost_least(copper):
     assert 0 < found["111"] < found["100"] < found["110"]
 
 
+@pytest.mark.parametrize(("facet", "share", "area"), [("111", 3 / 12, 3**0.5 / 4), ("100", 4 / 12, 0.5)])
+def test_a_surface_costs_the_bonds_that_it_cuts(facet, share, area):
+    """Of a potential that reaches nearest neighbours alone nothing relaxes, and the sum is exact."""
+    potential = LennardJones(sigma=2.3, epsilon=0.4, rc=3.0, smooth=True)
+    row = crystal(potential, STRUCTURES[0], ("Cu",))
+    found = surface(potential, "Cu", row.lattice_ang, facet)
+    per_area = -row.energy_ev * share / (area * row.lattice_ang**2)
+    assert found.energy_j_per_m2 == pytest.approx(16.021766 * per_area, rel=1e-3)
+
+
 def test_phonons_begin_with_the_speed_of_sound(copper):
     """Along [100] ω = q √(C11/ρ) and q √(C44/ρ)."""
     pytest.importorskip("phonopy")
