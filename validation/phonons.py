@@ -69,9 +69,7 @@ def phonon_bands(calculator: Any, element: str, lattice_ang: float) -> PhononBan
     cell = PhonopyAtoms(
         symbols=list(cubic.symbols), cell=cubic.cell.array, scaled_positions=cubic.get_scaled_positions()
     )
-    phonons = Phonopy(
-        cell, [_N_REPEAT] * 3, primitive_matrix=np.linalg.solve(cubic.cell.array.T, primitive.cell.array.T)
-    )
+    phonons = Phonopy(cell, [_N_REPEAT] * 3, primitive_matrix="F")
     phonons.generate_displacements(distance=_DISPLACEMENT_ANG)
     phonons.forces = [_forces(calculator, displaced) for displaced in phonons.supercells_with_displacements]
     phonons.produce_force_constants()
