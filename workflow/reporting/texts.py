@@ -19,7 +19,7 @@ def duration_text(seconds: float) -> str:
 def survival_text(median_ps: float | None, is_lower_bound: bool) -> str:
     """Return a median survival such as ``more than 12.5 ps``."""
     if median_ps is None:
-        return "no trajectories yet"
+        return "no trajectories under this ensemble yet"
     return f"{'more than ' if is_lower_bound else ''}{median_ps:.3g} ps"
 
 
