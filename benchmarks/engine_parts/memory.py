@@ -6,7 +6,6 @@ python -m benchmarks.engine_parts.memory ATOMS DIRECTORY DEVICE
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -33,7 +32,8 @@ def main(n_atoms: int, weights: Path, device: str) -> None:
 def _memory_mib(device: str) -> float:
     """Most memory so far: of the process, or of the card."""
     if device == "cpu":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+        status = Path("/proc/self/status").read_text(encoding="utf-8")  # getrusage counts the parent, too
+        return int(status.partition("VmHWM:")[2].split()[0]) / 2**10
     return torch.cuda.max_memory_allocated() / 2**20
 
 

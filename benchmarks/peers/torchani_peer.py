@@ -7,7 +7,6 @@ profiler marks: these are turned off). Descriptors are in plain torch on a CPU; 
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +140,8 @@ class TorchAni:
         """Return the most memory this process, or its share of the card, has had."""
         if self.device == "cuda":
             return torch.cuda.max_memory_allocated() / 2**20
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+        status = Path("/proc/self/status").read_text(encoding="utf-8")  # getrusage counts the parent, too
+        return int(status.partition("VmHWM:")[2].split()[0]) / 2**10
 
 
 if __name__ == "__main__":
