@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from potentials.batch import Batch
+from potentials.config import PUBLISHED_WIDTHS
 from potentials.ensemble import AniEnsemble
 
 ts = pytest.importorskip("torch_sim", reason="TorchSim is not installed: pip install '.[torchsim]'")
@@ -21,7 +22,7 @@ from potentials.torch_sim_model import TorchSimModel  # noqa: E402
 
 MakeEnsemble = Callable[..., AniEnsemble]
 CPU = torch.device("cpu")
-SMALL = {"hidden": (20, 12), "n_radial": 16, "n_angular_radial": 4, "n_angles": 4}
+SMALL = {"hidden": (20, 12), "n_radial": 16, "n_angular_radial": 4, "n_angles": 4, **PUBLISHED_WIDTHS}
 
 
 def state_of(frames: list[Atoms], dtype: torch.dtype = torch.float64) -> ts.SimState:
