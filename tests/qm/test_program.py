@@ -117,15 +117,17 @@ def test_the_program_sees_no_trace_of_an_mpi_job_around_it(monkeypatch):
 
 
 def test_memory_of_a_rank_is_limited(tmp_path):
-    config = ProgramConfig(max_memory_gib=0.25)
+    config = ProgramConfig(command="sh", max_memory_gib=0.25)
     end = run(config.launched(f"{sys.executable} -c 'bytes(2**30)'"), tmp_path)
     assert end.status == 1
     assert "MemoryError" in (tmp_path / "err").read_text()
 
 
 def test_ranks_are_started_by_the_launcher_and_one_rank_by_itself():
-    assert ProgramConfig().launched("pw.x -nk 2", "-in", "a b") == ["pw.x", "-nk", "2", "-in", "a b"]
-    several = ProgramConfig(ranks=4, threads=2, launcher="srun -n {ranks} -c {threads}", max_memory_gib=1)
+    alone = ProgramConfig(command="pw.x").launched("pw.x -nk 2", "-in", "a b")
+    assert alone == ["pw.x", "-nk", "2", "-in", "a b"]
+    launcher = "srun -n {ranks} -c {threads}"
+    several = ProgramConfig(command="pw.x", ranks=4, threads=2, launcher=launcher, max_memory_gib=1)
     expected = ["srun", "-n", "4", "-c", "2", "prlimit", "--data=1073741824", "pw.x"]
     assert several.launched("pw.x") == expected
     assert several.cores == 8
@@ -134,7 +136,7 @@ def test_ranks_are_started_by_the_launcher_and_one_rank_by_itself():
 @pytest.mark.parametrize("launcher", ["mpirun -n {n}", "mpirun {", "", "mpirun 'x"])
 def test_a_launcher_that_cannot_be_filled_in_is_refused(launcher):
     with pytest.raises(ValueError, match="launcher"):
-        ProgramConfig(launcher=launcher)
+        ProgramConfig(command="pw.x", launcher=launcher)
 
 
 def test_scratch_is_removed_and_that_of_the_dead_swept(tmp_path):
