@@ -16,7 +16,7 @@ import potentials
 from potentials.calculator import EnsembleCalculator
 from validation.crystal_cells import STRUCTURES
 from validation.crystals import ColdCurve, Crystal, alloy_table, cold_curve, crystal_table
-from workflow.labellers import make_labeller
+from workflow.labellers import k_spacing_per_ang, make_labeller
 from workflow.reporting.label_calculator import LabelCalculator
 from workflow.settings.config import CampaignConfig
 from workflow.state import CampaignState
@@ -78,6 +78,8 @@ def crystal_properties(directory: Path, config: CampaignConfig, state: CampaignS
 
 
 def _source(config: CampaignConfig, state: CampaignState) -> LabelCalculator | None:
+    if k_spacing_per_ang(config.labeller) is not None:
+        return None  # hundreds of calculations: `workflow.validate --reference` is for that
     if not state.n_labelled or state.label_core_s / state.n_labelled > CHEAP_LABEL_S:
         return None
     try:
