@@ -5,9 +5,12 @@ On a terminal: a live table and progress bars. Anywhere else: plain lines, and o
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from typing import Protocol, TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol, TextIO, cast
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -28,13 +31,27 @@ _RECOUNT_EVERY_S = 5.0
 
 def say(text: str) -> None:
     """Print to the standard output."""
-    print(text, flush=True)
+    _print(text, sys.stdout)
 
 
 def complain(text: str) -> None:
     """Print to the standard error, each line marked as an error."""
     for line in text.splitlines():
-        print(f"error: {line}", file=sys.stderr, flush=True)
+        _print(f"error: {line}", sys.stderr)
+
+
+def _print(text: str, stream: TextIO) -> None:
+    """Print for whoever still reads: a campaign goes on when its terminal or pipe is gone."""
+    try:
+        print(text, file=stream, flush=True)
+    except OSError:
+        _silence(stream)
+
+
+def _silence(stream: TextIO) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 class Display(Protocol):
@@ -68,13 +85,13 @@ class PlainDisplay:
 
     def note(self, line: str) -> None:
         """Print the line."""
-        print(f"{time.strftime('%H:%M:%S')}  {line}", file=self._stream, flush=True)
+        _print(f"{time.strftime('%H:%M:%S')}  {line}", self._stream)
 
     def update(self, state: CampaignState) -> None:
         """Print a block where a training has ended."""
         block = _new_block(self._watch, state, self._config)
         if block is not None:
-            print(block, file=self._stream, flush=True)
+            _print(block, self._stream)
 
     def close(self) -> None:
         """Nothing to put back."""
@@ -93,23 +110,36 @@ class LiveDisplay:
 
     def note(self, line: str) -> None:
         """Print the line above the table."""
-        self._live.console.print(Text.assemble((time.strftime("%H:%M:%S  "), "dim"), line))
+        self._show(Text.assemble((time.strftime("%H:%M:%S  "), "dim"), line))
 
     def update(self, state: CampaignState) -> None:
         """Redraw, at most twice a second."""
         block = _new_block(self._watch, state, self._config)
         if block is not None:
-            self._live.console.print(Text(block))
+            self._show(Text(block))
         now = time.monotonic()
         if now - self._counted > _RECOUNT_EVERY_S:
             self._counted, self._survival = now, worst_survival(state)
         if block is not None or now - self._drawn > _REDRAW_EVERY_S:
             self._drawn = now
-            self._live.update(self._picture(state), refresh=True)
+            with self._unless_gone():
+                self._live.update(self._picture(state), refresh=True)
 
     def close(self) -> None:
         """Remove the table."""
-        self._live.stop()
+        with self._unless_gone():
+            self._live.stop()
+
+    def _show(self, text: Text) -> None:
+        with self._unless_gone():
+            self._live.console.print(text)
+
+    @contextmanager
+    def _unless_gone(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            _silence(cast(TextIO, self._live.console.file))
 
     def _picture(self, state: CampaignState) -> RenderableType:
         head = Text.assemble(

@@ -1,6 +1,7 @@
 """What a user sees: plain blocks away from a terminal, a live table on one."""
 
 import io
+import os
 
 import pytest
 from rich.console import Console
@@ -65,6 +66,28 @@ def test_a_terminal_gets_a_table_with_bars_and_is_left_clean(tmp_path):
     assert "al-test" in text
     assert text.count("round 2 ·") == 1
     assert "\x1b[?25h" in text  # the cursor is shown again
+
+
+def test_a_campaign_goes_on_when_nobody_reads_its_log_any_more(tmp_path):
+    read, write = os.pipe()
+    with os.fdopen(write, "w") as log:
+        two_rounds(tmp_path)
+        display = PlainDisplay(make_config(), log)
+        os.close(read)
+        play(display, tmp_path)
+        display.note("still here")
+        display.close()
+
+
+def test_a_campaign_goes_on_when_its_terminal_is_gone(tmp_path):
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        two_rounds(tmp_path)
+        display = LiveDisplay(make_config(), Console(file=terminal, force_terminal=True))
+        os.close(ours)
+        play(display, tmp_path)
+        display.note("still here")
+        display.close()
 
 
 def test_errors_go_to_standard_error_one_line_each(capsys):
