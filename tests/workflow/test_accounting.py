@@ -95,9 +95,9 @@ def test_failed_tasks_and_lost_tries_are_not_useful(tmp_path):
     assert work.repeated_s == 2.0
 
 
-def test_what_a_dead_drivers_tasks_had_done_is_repeated(tmp_path):
+def test_what_a_dead_drivers_tasks_had_done_is_repeated(tmp_path, one_round):
     """One task of 3 s was running when the driver died; an older one belongs to a driver before."""
-    run_tiny(tmp_path, tiny_config(stop__max_rounds=1))
+    one_round(tmp_path)
     end, begin = events(tmp_path)[-1]["time"], events(tmp_path, "started")[0]["time"]
     records = CampaignPaths(tmp_path).logs / RUNNING / "sampling"
     records.mkdir(parents=True)

@@ -6,9 +6,8 @@ import sys
 
 import pytest
 import yaml
-from tiny_campaign import run_tiny, tiny_config, tiny_settings
+from tiny_campaign import tiny_settings
 
-import workflow.campaign
 from workflow.dataset import Dataset
 from workflow.launch import main
 from workflow.ledger import LEDGER_NAME
@@ -25,11 +24,9 @@ with CampaignLock(Path(sys.argv[1])):
 
 
 @pytest.fixture
-def campaign(tmp_path, monkeypatch):
+def campaign(one_round, tmp_path):
     """A campaign that has run one round."""
-    monkeypatch.setattr(workflow.campaign, "write_report", lambda directory: None)
-    run_tiny(tmp_path / "run", tiny_config(stop__max_rounds=1))
-    return tmp_path / "run"
+    return one_round(tmp_path / "run")
 
 
 @pytest.fixture

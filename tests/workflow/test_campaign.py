@@ -39,8 +39,7 @@ from workflow.tasks.rescore import rescore_candidates
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """No report, which has tests of its own; held tasks are let go soon."""
-    monkeypatch.setattr(workflow.campaign, "write_report", lambda directory: None)
+    """Held tasks are let go soon."""
     monkeypatch.setattr(workflow.campaign, "WATCH_EVERY_S", 0.05)
 
 
@@ -351,8 +350,8 @@ def test_labels_that_come_again_after_their_merge_are_cleared_away(tmp_path):
     check_books(tmp_path)
 
 
-def test_damaged_checkpoints_of_trajectories_cost_only_these(tmp_path):
-    run_tiny(tmp_path, tiny_config(stop__max_rounds=1))
+def test_damaged_checkpoints_of_trajectories_cost_only_these(tmp_path, one_round):
+    one_round(tmp_path)
     last = load_state(tmp_path).last_chunk.get((0, 0), 0)
     run_tiny(tmp_path, tiny_config())
     newest = load_state(tmp_path).last_chunk[0, 0]
@@ -432,8 +431,8 @@ def test_too_few_members_that_are_well_pause_the_training(tmp_path, training, re
     assert not load_state(tmp_path).current
 
 
-def test_chunks_that_find_nothing_and_do_not_move_pause_the_sampling(tmp_path):
-    run_tiny(tmp_path, tiny_config(stop__max_rounds=1))
+def test_chunks_that_find_nothing_and_do_not_move_pause_the_sampling(tmp_path, one_round):
+    one_round(tmp_path)
     ending = run_tiny(tmp_path, tiny_config(gates={"min_atoms": 1000}))
     assert ending.state == "paused"
     assert "every trajectory ended before its first step, no candidate: 8 too_few_atoms" in ending.reason
@@ -463,8 +462,8 @@ def _idle(pool):
     return pool
 
 
-def test_a_damaged_data_set_is_refused_and_the_label_named(tmp_path):
-    run_tiny(tmp_path, tiny_config(stop__max_rounds=1))
+def test_a_damaged_data_set_is_refused_and_the_label_named(tmp_path, one_round):
+    one_round(tmp_path)
     paths = CampaignPaths(tmp_path)
     (chunk,) = paths.dataset.glob("segments/*/forces_ev_per_ang/c.0.0")
     content = bytearray(chunk.read_bytes())
@@ -474,8 +473,8 @@ def test_a_damaged_data_set_is_refused_and_the_label_named(tmp_path):
         run_tiny(tmp_path)
 
 
-def test_another_level_of_theory_is_refused(tmp_path):
-    run_tiny(tmp_path, tiny_config(stop__max_rounds=1))
+def test_another_level_of_theory_is_refused(tmp_path, one_round):
+    one_round(tmp_path)
     with pytest.raises(SettingsError, match="start a new campaign in another directory"):
         run_tiny(tmp_path, tiny_config(labeller={"kind": "eam", "parameters": "2004"}))
 
@@ -484,10 +483,9 @@ def test_another_level_of_theory_is_refused(tmp_path):
 
 
 @pytest.fixture
-def exported(tmp_path):
+def exported(tmp_path, one_round):
     """Labels of another campaign, as extended XYZ."""
-    run_tiny(tmp_path / "other", tiny_config(stop__max_rounds=1))
-    snapshot = Dataset.open(CampaignPaths(tmp_path / "other").dataset).snapshot()
+    snapshot = Dataset.open(CampaignPaths(one_round(tmp_path / "other")).dataset).snapshot()
     write_extxyz(snapshot.records(), tmp_path / "labels.xyz")
     return tmp_path / "labels.xyz"
 
@@ -558,9 +556,9 @@ def test_starting_data_that_cannot_be_used_is_refused(tmp_path, exported, spoil,
     ("thresholds", "reason", "n_kept"),
     [({}, "energy_disagreement", 5), (AGREES, "energy_disagreement", 0), (AGREES, "completed", 5)],
 )
-def test_waiting_candidates_are_held_against_a_new_ensemble(tmp_path, thresholds, reason, n_kept):
+def test_waiting_candidates_are_held_against_a_new_ensemble(tmp_path, one_round, thresholds, reason, n_kept):
     config = tiny_config(stop__max_rounds=1)
-    run_tiny(tmp_path, config)
+    one_round(tmp_path)
     paths = CampaignPaths(tmp_path)
     waiting = [f"{n:032x}" for n in range(5)]
     for id_, record in zip(waiting, Dataset.open(paths.dataset).snapshot().records(), strict=False):

@@ -11,7 +11,6 @@ from ase.build import bulk
 from random_ensemble import random_ensemble
 from tiny_campaign import check_books, run_tiny, tiny_config, tiny_settings
 
-import workflow.campaign
 import workflow.tasks.context
 from potentials.storage import CARD, WEIGHTS, load, save
 from qm.checks import check_label
@@ -107,7 +106,6 @@ def test_the_report_can_ask_it(model, frame):
 @pytest.fixture
 def learnt(model, tmp_path, monkeypatch):
     """A campaign of one round that learnt from ``model``."""
-    monkeypatch.setattr(workflow.campaign, "write_report", lambda directory: None)
     monkeypatch.setattr(workflow.tasks.context, "_sources", {})
     run_tiny(tmp_path / "run", tiny_config(stop__max_rounds=1, labeller=settings_of(model)))
     return tmp_path / "run"

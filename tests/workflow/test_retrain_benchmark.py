@@ -2,13 +2,11 @@
 
 import re
 
-from tiny_campaign import run_tiny, tiny_config
-
 from benchmarks import retrain
 
 
-def test_other_settings_give_other_errors_on_the_same_held_out_labels(tmp_path, capsys):
-    run_tiny(tmp_path / "c", tiny_config(stop__max_rounds=1))
+def test_other_settings_give_other_errors_on_the_same_held_out_labels(tmp_path, one_round, capsys):
+    one_round(tmp_path / "c")
     retrain.main(
         [
             str(tmp_path / "c"),
