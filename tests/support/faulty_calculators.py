@@ -154,12 +154,13 @@ class Unreliable(EMT):
 
 
 class Slow(EMT):
-    """Takes its time, so that a kill finds it at work."""
+    """Takes its time, so that a kill finds it at work; not for crystals, of which reports want hundreds."""
 
     def __init__(self, seconds: float = 0.03):
         super().__init__()
         self.seconds = seconds
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=tuple(all_changes)):
-        time.sleep(self.seconds)
+        if len(atoms) > 4:
+            time.sleep(self.seconds)
         super().calculate(atoms, properties, system_changes)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sabotage
 import yaml
-from tiny_campaign import Watcher, check_books, events, prepare, tiny_config, tiny_settings
+from tiny_campaign import Watcher, check_books, events, prepare, run_tiny, tiny_config, tiny_settings
 
 import workflow.campaign
 import workflow.stages.sampling
@@ -62,6 +62,21 @@ def test_a_campaign_comes_to_its_end(tmp_path):
     check_books(tmp_path / "run")
 
 
+def always_failing(calculator):
+    labeller = {"kind": "ase", "calculator": f"faulty_calculators.{calculator}", "walltime_s": 1.0}
+    return {"labeller": labeller, "labelling": {"frames_per_task": 1, "attempts": 1}}
+
+
+def test_a_label_source_that_kills_its_worker_pauses_the_campaign(tmp_path):
+    status, out, err = launch(tmp_path / "run", "--set", "site.retries=0", **always_failing("KillsWorker"))
+    assert (status, err) == (1, "")
+    assert "paused: labelling is paused: 3 of the last 6 results failed" in out
+    assert "worker lost" in out
+    assert "mend the label source, then run the same command again" in out
+    assert_no_process_is_left(tmp_path / "run")
+    assert_no_label(tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     ("calculator", "reason"),
     [
@@ -69,29 +84,25 @@ def test_a_campaign_comes_to_its_end(tmp_path):
         ("ReturnsNan", "bad_output"),
         ("Hangs", "walltime"),
         ("KillsItself", "killed"),
-        ("KillsWorker", "worker lost"),
     ],
 )
 def test_a_label_source_that_always_fails_pauses_the_campaign(tmp_path, calculator, reason):
-    labeller = {"kind": "ase", "calculator": f"faulty_calculators.{calculator}", "walltime_s": 1.0}
-    changes = {"labeller": labeller, "labelling": {"frames_per_task": 1, "attempts": 1}}
-    status, out, err = launch(tmp_path / "run", "--set", "site.retries=0", **changes)
-    assert (status, err) == (1, "")
-    assert "paused: labelling is paused: 3 of the last 6 results failed" in out
-    assert reason in out
-    assert "mend the label source, then run the same command again" in out
-    assert_no_process_is_left(tmp_path / "run")
-    paths = CampaignPaths(tmp_path / "run")
-    assert not ids(paths.labels)
+    ending = run_tiny(tmp_path / "run", tiny_config(**always_failing(calculator)))
+    assert ending.state == "paused"
+    assert ending.reason.startswith("labelling is paused: 3 of the last 6 results failed: ")
+    assert reason in ending.reason
+    assert ending.reason.endswith("mend the label source, then run the same command again.")
     assert_no_label(tmp_path / "run")
-    assert ids(paths.quarantine)
-    assert all(read_refusal(path).message for path in paths.quarantine.glob("*.npz"))
-    assert summarise(tmp_path / "run").state == "paused"
 
 
 def assert_no_label(directory):
+    paths = CampaignPaths(directory)
+    assert not ids(paths.labels)
     assert not events(directory, "merged")
     assert not any(event["ok"] for event in events(directory, "labelled"))
+    assert ids(paths.quarantine)
+    assert all(read_refusal(path).message for path in paths.quarantine.glob("*.npz"))
+    assert summarise(directory).state == "paused"
 
 
 @pytest.fixture
