@@ -29,6 +29,10 @@ class BatchJob:
         Directory of its output.
     command
         What it runs.
+    goes_on
+        Whether it may be run again from the start when its first node is lost.
+    watchman
+        What runs beside it on the second node, where there is one that can be reached.
     """
 
     name: str
@@ -36,6 +40,8 @@ class BatchJob:
     directory: Path
     logs: Path
     command: Sequence[str]
+    goes_on: bool = False
+    watchman: Sequence[str] = ()
 
 
 def batch_script(site: BatchSite, job: BatchJob) -> str:
@@ -55,6 +61,7 @@ def batch_script(site: BatchSite, job: BatchJob) -> str:
         *site.environment,
         "trap '' USR1 USR2  # a warning that comes before the driver listens is not its end",
         f"cd {shlex.quote(str(job.directory))} || exit",
+        *_watchman(site, job),
         f"exec {shlex.join(job.command)}",
     ]
     return "\n".join(lines) + "\n"
@@ -68,6 +75,7 @@ def _slurm_head(site: BatchSite, job: BatchJob) -> list[str]:
         "--ntasks-per-node=1",
         f"--time={clock(site.walltime)}",
         f"--signal=B:USR1@{site.notice_s}",
+        *(["--requeue", "--open-mode=append"] if job.goes_on else ["--no-requeue"]),
     ]
     return [f"#SBATCH {option}" for option in options]
 
@@ -80,5 +88,14 @@ def _lsf_head(site: BatchSite, job: BatchJob) -> list[str]:
         f"-W {whole_minutes(site.walltime)}",
         "-wa USR1",
         f"-wt {-(-site.notice_s // 60)}",
+        *(["-r"] if job.goes_on else []),
     ]
     return [f"#BSUB {option}" for option in options]
+
+
+def _watchman(site: BatchSite, job: BatchJob) -> list[str]:
+    """Return the line that starts the watchman: Slurm keeps a job whose first node died, LSF does not."""
+    if not job.watchman or site.launcher != "srun" or site.nodes == 1:
+        return []
+    options = "--relative=1 --nodes=1 --ntasks=1 --overlap --cpu-bind=none --no-kill"
+    return [f"srun {options} {shlex.join(job.watchman)} &"]

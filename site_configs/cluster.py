@@ -60,6 +60,8 @@ class ClusterSite(BaseModel):
     """Training; by default on the first node one GPU and a quarter of the cores as threads."""
     labelling: ClusterRole
     """The label source; by default one worker on each core that the others leave."""
+    bind_cores: bool = True
+    """Whether each worker, with all that it starts, keeps to cores of its own."""
     retries: NonNegativeInt = 2
     """How often a task is repeated whose worker was lost; failures of the task itself never are."""
     encrypted: bool = True

@@ -152,7 +152,7 @@ def _share(roles: Mapping[Role, ClusterRole], node: NodeConfig) -> dict[Role, Sl
     if taken > node.cores:
         raise ValueError(f"the roles ask for {taken} cores of nodes with {node.cores}")
     shares: dict[Role, Slice] = {}
-    first_gpu = 0
+    first_gpu = first_core = 0
     for role in sorted(roles, key=lambda role: role != "training"):  # training has the first GPU
         threads = roles[role].threads_per_worker
         n_workers = workers[role]
@@ -162,7 +162,8 @@ def _share(roles: Mapping[Role, ClusterRole], node: NodeConfig) -> dict[Role, Sl
         if n:
             gpus = tuple(str(gpu) for gpu in positions for _ in range(roles[role].workers_per_gpu))
             cores = node.cores if roles[role].exclusive else n * threads
-            shares[role] = Slice(n, cores, gpus, span=roles[role].nodes_per_worker)
+            shares[role] = Slice(n, cores, gpus, span=roles[role].nodes_per_worker, first_core=first_core)
+            first_core += cores
     return shares
 
 

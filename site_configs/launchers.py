@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from parsl.launchers.base import Launcher
 
+from site_configs.binding import TO_CORES, CoreShare
 from site_configs.cluster import ClusterSite
 from site_configs.gpu_options import gpu_options
-from site_configs.launch_variables import GPUS, LAUNCHER, SCRATCH, WORKERS
+from site_configs.launch_variables import CORES, GPUS, LAUNCHER, SCRATCH, WORKERS
 from site_configs.roles import Slice
 from site_configs.slurm import SlurmSite
 
@@ -23,13 +24,21 @@ class SliceLauncher(Launcher):  # type: ignore[misc]
     """Starts the command once on each node, knowing there what its slice is."""
 
     def __init__(
-        self, slices: Sequence[Slice], exports: Mapping[str, str], site: ClusterSite | None = None
+        self,
+        slices: Sequence[Slice],
+        exports: Mapping[str, str],
+        site: ClusterSite | None = None,
+        node_cores: int | None = None,
     ) -> None:
-        """Take the slices of the nodes and what to export there; without a site on this node only."""
+        """Take the slices of the nodes and what to export there; without a site on this node only.
+
+        With ``node_cores``, the cores of a node, workers are bound to theirs.
+        """
         super().__init__()
         self.slices = tuple(slices)
         self.exports = dict(exports)
         self.site = site
+        self.node_cores = node_cores
 
     def __call__(self, command: str, tasks_per_node: int, nodes_per_block: int, script_dir: str = "") -> str:  # noqa: ARG002
         """Return shell lines that start the command on all nodes and wait for its ends."""
@@ -48,12 +57,21 @@ class SliceLauncher(Launcher):  # type: ignore[misc]
             WORKERS: str(slice_.workers),
             "PARSL_CORES": str(slice_.workers),  # what Parsl divides among the workers
             **({GPUS: ",".join(gpus)} if gpus else {"CUDA_VISIBLE_DEVICES": ""}),
+            **self._cores(slice_),
             **self._launcher_of_labels(slice_),
         }
         lines = [f"export {name}={_quoted(name, value)}" for name, value in exports.items()]
         if self.site is not None and self.site.launcher == "srun":
             lines.append(_LEAVE_STEP)
         return f"{self._start(slice_)}bash -c {shlex.quote(chr(10).join([*lines, command]))}"
+
+    def _cores(self, slice_: Slice) -> dict[str, str]:
+        """Return which cores the workers have; a resource set of jsrun holds its own only."""
+        if self.node_cores is None:
+            return {}
+        of_set = self.site is not None and self.site.launcher == "jsrun"
+        first, node = (0, slice_.cores) if of_set else (slice_.first_core, self.node_cores)
+        return {CORES: str(CoreShare(first, slice_.cores // slice_.workers, node))}
 
     def _launcher_of_labels(self, slice_: Slice) -> dict[str, str]:
         """Return what starts a label's ranks beside its worker, or on all of the worker's nodes.
@@ -63,7 +81,7 @@ class SliceLauncher(Launcher):  # type: ignore[misc]
         if self.site is None or self.site.launcher != "srun":
             return {}
         words = [
-            "srun --overlap --cpu-bind=cores",
+            f"srun --overlap {TO_CORES}",
             f"--relative=$(({slice_.first_node} + SLURM_NODEID)) --nodes={slice_.span}",
             *self.site.launcher_options,
         ]

@@ -23,11 +23,11 @@ class RoleConfig(BaseModel):
     gpus: tuple[str, ...] = ()
     """Names of the GPUs that its workers are bound to in turn, one each; empty for none."""
 
-    @property
-    def part(self) -> Part:
-        """What its executor gets."""
+    def part_from(self, first_core: int) -> Part:
+        """Return what its executor gets, with cores from that position on."""
         bound = tuple(self.gpus[i % len(self.gpus)] for i in range(self.workers)) if self.gpus else ()
-        slice_ = Slice(self.workers, self.workers * self.threads_per_worker, bound)
+        cores = self.workers * self.threads_per_worker
+        slice_ = Slice(self.workers, cores, bound, first_core=first_core)
         return Part((slice_,), self.threads_per_worker)
 
 
@@ -52,6 +52,8 @@ class LocalSite(BaseModel):
     require_gpu: bool
     """Whether a task fails whose worker has a GPU that PyTorch does not find; else it uses the CPU. Default:
     where these settings name GPUs, and not where they were only found."""
+    bind_cores: bool = False
+    """Whether each worker, with all that it starts, keeps to cores of its own: where nothing else runs."""
     retries: NonNegativeInt = 2
     """How often a task is repeated whose worker was lost; failures of the task itself never are."""
     encrypted: bool = True
@@ -92,12 +94,14 @@ class LocalSite(BaseModel):
     def executors(self) -> dict[str, Part]:
         """The executors, by name, with the part of the site that each gets."""
         if self.shared:
-            return {SHARED: self.shared.part}
-        return {
-            "sampling": self.sampling.part,
-            "training": self.training.part,
-            "labelling": self.labelling.part,
-        }
+            return {SHARED: self.shared.part_from(0)}
+        parts: dict[str, Part] = {}
+        first_core = 0
+        for role in ROLES:
+            config: RoleConfig = getattr(self, role)
+            parts[role] = config.part_from(first_core)
+            first_core += config.workers * config.threads_per_worker
+        return parts
 
     def role(self, role: Role) -> Part:
         """Return the part of the site that runs a role's tasks."""

@@ -68,7 +68,7 @@ def _executor(
     site: SiteConfig, name: str, part: Part, run_directory: Path, line: Line | None
 ) -> HighThroughputExecutor:
     cluster = None if isinstance(site, LocalSite) else site
-    launcher = SliceLauncher(part.slices, _exports(site, part), cluster)
+    launcher = SliceLauncher(part.slices, _exports(site, part), cluster, _cores_to_bind(site))
     addresses = {_LOOPBACK} if cluster is None else own_addresses(cluster.interface)
     executor = HighThroughputExecutor(
         label=name,
@@ -111,6 +111,15 @@ def _exports(site: SiteConfig, part: Part) -> dict[str, str]:
         **({GPU_REQUIRED: "1"} if site.require_gpu else {}),
         **({} if scratch is None else {SCRATCH: scratch}),
     }
+
+
+def _cores_to_bind(site: SiteConfig) -> int | None:
+    """Return how many cores of a node are divided among the workers; ``None`` where they are not bound."""
+    if not site.bind_cores:
+        return None
+    if not isinstance(site, LocalSite):
+        return site.node.cores
+    return sum(slice_.cores for part in site.executors.values() for slice_ in part.slices)
 
 
 def _sharers(site: SiteConfig, part: Part) -> int:

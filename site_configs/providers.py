@@ -67,11 +67,16 @@ def cancel_blocks(site: SiteConfig, campaign_id: str) -> list[str]:
 def _places(site: ClusterSite, part: Part, tag: str) -> list[Place]:
     """Return where blocks are queued: in the executor's own queue, and beyond that in its standby queue."""
     queue = part.queue or site.queue
-    places = [Place(tuple(directives(site, queue, tag)), part.blocks)]
+    places = [Place((*_never_again(site), *directives(site, queue, tag)), part.blocks)]
     if part.standby is not None:
         lines = directives(site, part.standby.queue or queue, tag, qos=part.standby.qos)
-        places.append(Place(tuple(lines), part.standby.blocks))
+        places.append(Place((*_never_again(site), *lines), part.standby.blocks))
     return places
+
+
+def _never_again(site: ClusterSite) -> list[str]:
+    """Return the line that keeps a block from being queued again by Slurm: it would be waited for."""
+    return ["#SBATCH --no-requeue"] if isinstance(site, SlurmSite) else []
 
 
 def _common(

@@ -32,6 +32,8 @@ class Slice:
         none.
     span
         Nodes of one worker: it runs on the first of them, and what it starts on all.
+    first_core
+        Position of the first of the cores on each node.
     """
 
     workers: int
@@ -40,6 +42,7 @@ class Slice:
     first_node: int = 0
     n_nodes: int = 1
     span: int = 1
+    first_core: int = 0
 
     @property
     def n_workers(self) -> int:

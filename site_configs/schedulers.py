@@ -54,6 +54,15 @@ class Scheduler(Protocol):
     def cancel(self, job_ids: Sequence[str]) -> None:
         """Cancel jobs; those that have ended are no error."""
 
+    def begin_again(self, job_id: str) -> None:
+        """Queue a running job again, to begin anew under the same id.
+
+        Raises
+        ------
+        SchedulerError
+            If it cannot be done.
+        """
+
     def cancel_tagged(self, tag: str) -> list[str]:
         """Cancel the jobs that were submitted with a tag (see `directives`); return their ids."""
 
@@ -113,6 +122,10 @@ class SlurmScheduler:
         if job_ids:
             _run(["scancel", *job_ids], must_work=False)
 
+    def begin_again(self, job_id: str) -> None:
+        """See `Scheduler.begin_again`."""
+        _run(["scontrol", "requeue", job_id])
+
     def cancel_tagged(self, tag: str) -> list[str]:
         """See `Scheduler.cancel_tagged`."""
         rows = _run(["squeue", "--me", "--noheader", "--format=%i %k"], must_work=False).splitlines()
@@ -162,6 +175,10 @@ class LsfScheduler:
         if job_ids:
             _run(["bkill", *job_ids], must_work=False)
 
+    def begin_again(self, job_id: str) -> None:
+        """See `Scheduler.begin_again`."""
+        _run(["brequeue", job_id])
+
     def cancel_tagged(self, tag: str) -> list[str]:
         """See `Scheduler.cancel_tagged`."""
         rows = _run(["bjobs", "-noheader", "-o", "jobid job_description"], must_work=False).splitlines()
@@ -203,7 +220,7 @@ def directives(site: ClusterSite, queue: str | None, tag: str, qos: str | None =
         if site.node.memory_gb is not None:
             options.append(f"--mem={site.node.memory_gb}G")
         # A node that dies must not end the job on the others.
-        options += [f"--comment={tag}", "--no-requeue", "--no-kill", *site.options]
+        options += [f"--comment={tag}", "--no-kill", *site.options]
         return [f"#SBATCH {option}" for option in options]
     if isinstance(site, LsfSite):
         options = [f"{site.account_option} {site.account}"] if site.account else []

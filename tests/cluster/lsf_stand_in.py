@@ -59,7 +59,8 @@ def bsub(arguments: list[str]) -> None:
     lines = [line for line in script.splitlines() if line.startswith("#BSUB ")]
     options: dict[str, str] = {}
     for line in lines:
-        options |= options_of(shlex.split(line.removeprefix("#BSUB")))
+        if line != "#BSUB -r":
+            options |= options_of(shlex.split(line.removeprefix("#BSUB")))
     options |= options_of(arguments)
     queue = options.get("-q", "pbatch")
     if queue not in QUEUES:
@@ -80,9 +81,8 @@ def bsub(arguments: list[str]) -> None:
         wanted["signal"] = f"B:{options['-wa']}@{60 * int(options['-wt'])}"
     body = f"#!/bin/bash\n{SETUP.format(queue=queue, gpus=gpus)}{script.replace('#BSUB', '# BSUB')}"
     flags = [f"--{name}={value}" for name, value in wanted.items()]
-    job = slurm(
-        "sbatch", "--parsable", "--exclusive", "--no-requeue", "--ntasks-per-node=1", *flags, text=body
-    )
+    flags.append("--requeue" if "#BSUB -r" in lines else "--no-requeue")
+    job = slurm("sbatch", "--parsable", "--exclusive", "--ntasks-per-node=1", *flags, text=body)
     sys.stdout.write(f"Job <{job.strip()}> is submitted to queue <{queue}>.\n")
 
 

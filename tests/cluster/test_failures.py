@@ -65,6 +65,31 @@ def test_a_dead_node_and_one_cut_off_cost_only_what_ran_there(campaign):
     tiny.slurm.revive("sn3")
 
 
+def test_a_job_whose_first_node_dies_begins_again_on_others(campaign):
+    tiny = campaign({"nodes": 2, "sampling": {"gpus": 1}}, labeller=SLOW, stop__max_rounds=2)
+    tiny.launch()
+    (job,) = tiny.jobs
+    tiny.wait_until(lambda: tiny.n("labelled") >= 4 and bool(tiny.running("sn2", "labelling")))
+    before = Counter(event["id"] for event in events(tiny.directory, "labelled"))
+    n_in_flight = 2 * len(tiny.running("*", "labelling"))  # two frames each
+    tiny.slurm.kill("sn1")
+    try:
+        assert tiny.slurm.wait_for_end(job, LONG_S) == "COMPLETED", tiny.output(job)
+    finally:
+        tiny.slurm.revive("sn1")
+    dataset = check_books(tiny.directory)
+    labelled = Counter(event["id"] for event in events(tiny.directory, "labelled") if event["ok"])
+    assert set(labelled.values()) == {1}
+    assert before.keys() <= labelled.keys()
+    # What was done, but not yet told of, when the driver died is known from its file.
+    assert 0 <= dataset.n_labels - len(labelled) <= n_in_flight
+    assert dataset.n_labels >= 16
+    starts = [(event["host"], event["resumed"]) for event in events(tiny.directory, "started")]
+    assert starts == [("sn1", False), ("sn2", True)]
+    assert f"job {job}: lost its driver" in (tiny.directory / "logs/driver.log").read_text()
+    assert tiny.output(job).count("budget spent") == 1
+
+
 def test_a_silent_scheduler_and_cancelled_blocks_delay_a_pilot_and_no_more(campaign):
     site = {"mode": "pilot", "nodes": 1, "sampling": {"gpus": 1}}
     tiny = campaign(site, labeller=SLOW, stop__max_rounds=3)

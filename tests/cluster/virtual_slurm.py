@@ -212,7 +212,7 @@ class VirtualSlurm:
             SlurmdUser=root
             SlurmctldPort={_PORT}
             AuthType=auth/munge
-            AuthInfo=socket={base}/munge/socket
+            AuthInfo=socket={base}/munge/socket,cred_expire=5
             CredType=cred/munge
             StateSaveLocation={base}/state
             SlurmdSpoolDir={base}/spool/%n
@@ -231,7 +231,7 @@ class VirtualSlurm:
             ReturnToService=2
             SlurmdTimeout=10
             MessageTimeout=5
-            KillWait=10
+            KillWait=3
             OverTimeLimit=0
             GresTypes=gpu
             MpiDefault=none

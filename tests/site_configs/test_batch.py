@@ -25,6 +25,8 @@ JOB = BatchJob(
     directory=Path("/home/me/my work"),
     logs=Path("/scratch/al/logs"),
     command=["/home/me/.venv/bin/python", "-m", "workflow.launch", "--directory", "/scratch/al"],
+    goes_on=True,
+    watchman=["/home/me/.venv/bin/python", "-m", "workflow.launching.watchman", "--directory", "/scratch/al"],
 )
 FULL = {
     "account": "m1234_g",
@@ -86,6 +88,8 @@ def test_no_setting_that_is_not_a_command_reaches_the_shell() -> None:
         "export FI_PROVIDER=cxi",
         "trap '' USR1 USR2  # a warning that comes before the driver listens is not its end",
         "cd '/home/me/my work' || exit",
+        "srun --relative=1 --nodes=1 --ntasks=1 --overlap --cpu-bind=none --no-kill "
+        f"{shlex.join(JOB.watchman)} &",
         f"exec {shlex.join(JOB.command)}",
     ]
 
@@ -96,7 +100,7 @@ def test_blocks_of_a_pilot_ask_for_the_same_nodes_as_a_job() -> None:
     assert "#SBATCH --partition=standby" in asked
     assert "#SBATCH --comment=smelter-7" in asked
     assert "#SBATCH --gres=gpu:4" in asked
-    assert "#SBATCH --no-requeue" in asked  # a requeued block would be waited for, for minutes
+    assert "#SBATCH --no-requeue" in blocks("slurm")  # it would be waited for, for minutes
     assert "#SBATCH --no-kill" in asked  # a dead node must not end the others
 
 

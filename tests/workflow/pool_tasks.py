@@ -156,3 +156,11 @@ def hold_gpu(directory: Path, name: str, n_others: int) -> str:
     while len(list(directory.glob(f"holding-{role}-*"))) < n_others:
         time.sleep(0.1)
     return os.environ.get("CUDA_VISIBLE_DEVICES") or "none"
+
+
+def run_side_by_side(directory: Path, name: str, n: int, command: list[str]) -> str:
+    """Return what a program says that runs while so many tasks of the kind do."""
+    (directory / f"beside-{name}").touch()
+    while len(list(directory.glob("beside-*"))) < n:
+        time.sleep(0.05)
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from site_configs.binding import bind
 from site_configs.marks import WORKER_MARK, own_name, place
 from site_configs.pinning import pin_once
 from workflow.execution.running import RunningTask
@@ -187,11 +188,12 @@ def _processor_s() -> float:
 
 
 def _prepare_worker() -> None:
-    """Mark this worker, so that what it starts is known, and let the kernel kill it with its manager."""
+    """Mark this worker, so that what it starts is known, bind it, and let it be killed with its manager."""
     name = own_name()
     if os.environ.get(WORKER_MARK) == name:
         return
     os.environ[WORKER_MARK] = name
+    bind()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

@@ -39,6 +39,8 @@ class Submission:
             directory=Path.cwd(),
             logs=paths.logs,
             command=[sys.executable, "-m", "workflow.launch", *place, "--resume", "--in-allocation"],
+            goes_on=True,
+            watchman=[sys.executable, "-m", "workflow.launching.watchman", *place],
         )
         return batch_script(self.site, job)
 

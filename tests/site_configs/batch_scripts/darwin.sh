@@ -6,12 +6,13 @@
 #SBATCH --ntasks-per-node=1
 #SBATCH --time=10:00:00
 #SBATCH --signal=B:USR1@300
+#SBATCH --requeue
+#SBATCH --open-mode=append
 #SBATCH --account=m1234
 #SBATCH --partition=shared-gpu-ampere
 #SBATCH --constraint=gpu_count:4
 #SBATCH --exclusive
 #SBATCH --comment=smelter-al
-#SBATCH --no-requeue
 #SBATCH --no-kill
 
 trap '' USR1 USR2  # a warning that comes before the driver listens is not its end

@@ -6,6 +6,7 @@
 #BSUB -W 720
 #BSUB -wa USR1
 #BSUB -wt 5
+#BSUB -r
 #BSUB -G m1234
 #BSUB -q pbatch
 #BSUB -Jd smelter-al
