@@ -1,0 +1,1 @@
+"""What active learning is worth: ensembles trained on chosen, random and conventional labels."""
