@@ -23,14 +23,11 @@ class Results:
         Shape (n_atoms, 3).
     stress_ev_per_ang3
         Shape (3, 3), positive under tension.
-    scf_steps
-        Steps to self-consistency.
     """
 
     energy_ev: float
     forces_ev_per_ang: NDArray[np.float64]
     stress_ev_per_ang3: NDArray[np.float64]
-    scf_steps: int
 
 
 class ResultsError(ValueError):

@@ -17,7 +17,7 @@ NOT_CONVERGED = "SCF run NOT converged"
 """What it says, and some versions go on with results all the same."""
 
 _VERSION = re.compile(r"CP2K version (\S+)")
-_STEPS = re.compile(r"SCF run converged in\s+(\d+) steps")
+_CONVERGED = re.compile(r"SCF run converged in\s+\d+ steps")
 _CHANGE = re.compile(r"^ +\d+ \S+/Diag\. *\S+ +\S+ +(\S+) +\S+ +\S+$", re.MULTILINE)
 _ENERGY = re.compile(r"ENERGY\| Total FORCE_EVAL \( QS \) energy \[(?:a\.u\.|hartree)\]:?\s+(\S+)")
 _NUMBER = r"\s*([-+.\dE]+|\*+|NaN|[-+]?Infinity)"
@@ -59,7 +59,7 @@ def read_results(text: str, n_atoms: int, *, threshold: float) -> Results:
     """
     if DONE not in text:
         raise OutputError("the output ends before the calculation did")
-    steps = _check_converged(text, threshold)
+    _check_converged(text, threshold)
     energy = _ENERGY.findall(text)
     if len(energy) != 1:
         raise OutputError(f"there are {len(energy)} total energies; one is expected")
@@ -67,19 +67,17 @@ def read_results(text: str, n_atoms: int, *, threshold: float) -> Results:
         _number(energy[0]) * Hartree,
         _forces(text, n_atoms) * Hartree / Bohr,
         _stress(text),
-        steps,
     )
 
 
-def _check_converged(text: str, threshold: float) -> int:
-    steps, changes = _STEPS.findall(text), _CHANGE.findall(text)
-    if NOT_CONVERGED in text or not (steps and changes):
+def _check_converged(text: str, threshold: float) -> None:
+    changes = _CHANGE.findall(text)
+    if NOT_CONVERGED in text or not (_CONVERGED.search(text) and changes):
         raise NotConvergedError("the output does not say that the SCF run has converged")
     if not _number(changes[-1]) <= threshold:
         raise NotConvergedError(
             f"the density still changes by {changes[-1]}; at most {threshold:.2g} is expected"
         )
-    return int(steps[-1])
 
 
 def _forces(text: str, n_atoms: int) -> Array:

@@ -16,7 +16,7 @@ MAX_SCF_FORCE_CORRECTION_RY_PER_BOHR = 1.0e-3
 
 _VERSION = re.compile(r"Program PWSCF v\.?\s*(\S+)")
 _FUNCTIONAL = re.compile(r"Exchange-correlation\s*=\s*(.*?)\s*(?:\(|$)", re.MULTILINE)
-_STEPS = re.compile(r"convergence has been achieved in\s+(\d+) iterations")
+_CONVERGED = re.compile(r"convergence has been achieved in\s+\d+ iterations")
 _ACCURACY = re.compile(r"estimated scf accuracy\s*<\s*(\S+) Ry")
 _CORRECTION = re.compile(r"Total SCF correction =\s*(\S+)")
 _STARS = "*****"
@@ -60,7 +60,7 @@ def read_results(text: str, n_atoms: int, *, functional: str, threshold_ry: floa
     if DONE not in text:
         raise OutputError("the output ends before the calculation did")
     _check_functional(text, functional)
-    steps = _check_converged(text, n_atoms, threshold_ry)
+    _check_converged(text, n_atoms, threshold_ry)
     try:
         (frame,) = read_espresso_out(io.StringIO(text), index=slice(-1, None))
         found = frame.calc.results
@@ -74,7 +74,7 @@ def read_results(text: str, n_atoms: int, *, functional: str, threshold_ry: floa
     if forces.shape != (n_atoms, 3):
         raise OutputError(f"there are forces of shape {forces.shape}; {(n_atoms, 3)} is expected")
     full_stress = np.asarray(voigt_6_to_full_3x3_stress(stress), dtype=np.float64)
-    return Results(energy, forces.astype(np.float64), full_stress, steps)
+    return Results(energy, forces.astype(np.float64), full_stress)
 
 
 def _check_functional(text: str, expected: str) -> None:
@@ -92,9 +92,9 @@ def _plain(functional: str) -> str:
     return _SAME_FUNCTIONAL.get(name, name)
 
 
-def _check_converged(text: str, n_atoms: int, threshold_ry: float) -> int:
-    steps, accuracies, corrections = (p.findall(text) for p in (_STEPS, _ACCURACY, _CORRECTION))
-    if not (steps and accuracies and corrections):
+def _check_converged(text: str, n_atoms: int, threshold_ry: float) -> None:
+    accuracies, corrections = _ACCURACY.findall(text), _CORRECTION.findall(text)
+    if not (_CONVERGED.search(text) and accuracies and corrections):
         raise NotConvergedError("the output does not say that convergence has been achieved")
     accuracy, correction = _number(accuracies[-1]), _number(corrections[-1]) / np.sqrt(n_atoms)
     if not accuracy <= threshold_ry:
@@ -106,7 +106,6 @@ def _check_converged(text: str, n_atoms: int, threshold_ry: float) -> int:
             f"forces are corrected by {correction:.2g} Ry/bohr for a density that is not self-consistent; "
             f"at most {MAX_SCF_FORCE_CORRECTION_RY_PER_BOHR:g} is expected"
         )
-    return int(steps[-1])
 
 
 def _number(word: str) -> float:

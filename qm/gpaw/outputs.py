@@ -38,7 +38,7 @@ def read_results(answer: dict[str, Any], n_atoms: int) -> Results:
         If there is no label in it.
     """
     try:
-        energy, steps = float(answer["energy_ev"]), int(answer["scf_steps"])
+        energy = float(answer["energy_ev"])
         forces = np.array(answer["forces_ev_per_ang"], dtype=np.float64)
         stress = np.array(answer["stress_ev_per_ang3"], dtype=np.float64)
     except (KeyError, TypeError, ValueError) as error:
@@ -48,4 +48,4 @@ def read_results(answer: dict[str, Any], n_atoms: int) -> Results:
             f"forces have shape {forces.shape}, the stress {stress.shape}; "
             f"{(n_atoms, 3)} and (3, 3) are expected"
         )
-    return Results(energy, forces, 0.5 * (stress + stress.T), steps)
+    return Results(energy, forces, 0.5 * (stress + stress.T))

@@ -44,7 +44,6 @@ def _results(request: dict[str, Any]) -> dict[str, Any]:
         "energy_ev": energy,
         "forces_ev_per_ang": frame.get_forces().tolist(),
         "stress_ev_per_ang3": frame.get_stress(voigt=False).tolist(),
-        "scf_steps": int(frame.calc.get_number_of_iterations()),
     }
 
 

@@ -50,7 +50,7 @@ def read_results(directory: Path, n_atoms: int, *, threshold_ev: float) -> Resul
     outcar = text_of(directory / "OUTCAR")
     if DONE not in outcar:
         raise OutputError("OUTCAR ends before the calculation did")
-    steps = _check_converged(outcar, text_of(directory / "OSZICAR"), threshold_ev)
+    _check_converged(outcar, text_of(directory / "OSZICAR"), threshold_ev)
     try:
         (last,) = ElementTree.parse(directory / "vasprun.xml").getroot().findall("calculation")
     except (OSError, ElementTree.ParseError, ValueError) as error:
@@ -59,7 +59,7 @@ def read_results(directory: Path, n_atoms: int, *, threshold_ev: float) -> Resul
     forces = _numbers(last.findall("varray[@name='forces']/v"), "forces", (n_atoms, 3))
     pressure = _numbers(last.findall("varray[@name='stress']/v"), "stress", (3, 3))
     stress = -_EV_PER_ANG3_PER_KBAR * 0.5 * (pressure + pressure.T)
-    return Results(float(energy[0, 0]), forces, stress, steps)
+    return Results(float(energy[0, 0]), forces, stress)
 
 
 def _numbers(rows: list[ElementTree.Element], name: str, shape: tuple[int, int]) -> NDArray[np.float64]:
@@ -80,7 +80,7 @@ def text_of(path: Path) -> str:
     return path.read_text(errors="replace") if path.exists() else ""
 
 
-def _check_converged(outcar: str, oszicar: str, threshold_ev: float) -> int:
+def _check_converged(outcar: str, oszicar: str, threshold_ev: float) -> None:
     steps = _STEP.findall(oszicar)
     if not steps:
         raise OutputError("OSZICAR holds no steps to self-consistency")
@@ -95,7 +95,6 @@ def _check_converged(outcar: str, oszicar: str, threshold_ev: float) -> int:
                 f"in the last of {number} steps the {what} changed by {word} eV; "
                 f"at most {threshold_ev:.2g} eV is expected"
             )
-    return int(number)
 
 
 def _number(word: str) -> float:
