@@ -1,12 +1,12 @@
 """Simulation of a campaign on a large machine: how busy the loop keeps it, and what that costs its driver.
 
-    python -m benchmarks.scale [--nodes 10 100 1000] [--hours 4] [--seed 1] [--directory DIR]
+    python -m benchmarks.scale [--nodes 10 100 1000] [--hours 12] [--seed 1] [--directory DIR]
 
 Real: the driver. Its loop, stages, ledger and data set run as in any campaign, and every label is read from
 its file and merged. The processor time that the driver takes goes by on the simulated clock too; Parsl's own
-work does not, and nothing waits for the disk. Simulated: nodes and tasks. A task takes a time drawn from the
-distributions below, writes the files that the driver reads, and returns a made-up summary. Nodes die, for
-good; their tasks start anew elsewhere.
+work does not (a line of the table adds it), and nothing waits for the disk. Simulated: nodes and tasks. A task
+takes a time drawn from the distributions below, writes the files that the driver reads, and returns a made-up
+summary. Nodes die, for good; their tasks start anew elsewhere.
 
 Of N nodes with 4 GPUs one trains, half of the others label, each a frame at a time on the whole node, and the
 rest sample, one worker per GPU. The same work with a barrier after each stage (as many labels, chunks and
@@ -49,6 +49,8 @@ from workflow.storage.paths import CampaignPaths
 
 GPUS = tuple("0123")
 NODE_LIFE_H = 5000.0
+REAL_TASK_S = 0.0027
+"""The driver's processor time for a task with Parsl's threads, as `benchmarks.loop` measures it, s."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,9 @@ class Outcome:
     take_up_s: Sequence[float]
     """From the end of a training to the start of the first chunk that uses it, s."""
     driver_s: float
+    n_tasks: int
+    idle: dict[str, float]
+    """Share of all GPU time that was idle, by when."""
 
 
 def division(nodes: int) -> dict[str, Part]:
@@ -120,7 +125,23 @@ def simulate(nodes: int, hours: float, seed: int, directory: Path) -> Outcome:
         pool.done["sample_chunk"],
         pool.take_up_s,
         clock.driver_s,
+        pool.done.total(),
+        idle_by_phase(pool, 4 * nodes, state.wall_s),
     )
+
+
+def idle_by_phase(pool: SimulatedPool, n_gpus: int, wall_s: float) -> dict[str, float]:
+    """Return the idle share of all GPU time: before there is an ensemble, at the end, and between."""
+    idle: Counter[str] = Counter()
+    n_busy = 0
+    for second in range(int(wall_s)):
+        n_busy += pool.busy_changes[second]
+        if pool.first_chunk is None or second < pool.first_chunk:
+            phase = "until the first trajectory"
+        else:
+            phase = "between" if second < pool.last_label else "after the last label has begun"
+        idle[phase] += n_gpus - n_busy
+    return {phase: n / (n_gpus * wall_s) for phase, n in idle.items()}
 
 
 def with_barriers(nodes: int, ours: Outcome, seed: int) -> tuple[float, float]:
@@ -162,6 +183,7 @@ def report(nodes: int, hours: float, seed: int, directory: Path) -> str:
         f"Simulation: {nodes:,} nodes x 4 GPUs, {ours.labels:,} labels, {ours.chunks:,} chunks, "
         f"{ours.rounds} trainings, {ours.deaths} nodes died",
         row("GPUs busy, start and end included", 100.0 * (1.0 - shares["idle"]), "%"),
+        *(row(f"  idle {phase}", 100.0 * share, "%") for phase, share in ours.idle.items()),
         row("  useful", 100.0 * shares["useful"], "%"),
         row("  repeated after a node died", 100.0 * shares["repeated"], "%"),
         row("  with a barrier after each stage, busy", 100.0 * barrier_busy, "%"),
@@ -171,6 +193,11 @@ def report(nodes: int, hours: float, seed: int, directory: Path) -> str:
         row("  longest", float(take_up.max()), "s"),
         row("driver's processor time", ours.driver_s, f"s (the simulator's own: {simulator_s:.0f} s)"),
         row("  of one core", 100.0 * ours.driver_s / (3600.0 * ours.hours), "%"),
+        row(
+            f"  with {1e3 * REAL_TASK_S:g} ms per task for Parsl",
+            100.0 * (ours.driver_s + REAL_TASK_S * ours.n_tasks) / (3600.0 * ours.hours),
+            "% of one core",
+        ),
         row("memory, simulator included, so far", memory_gib, "GiB"),
     ]
     return "\n".join(lines)
@@ -179,7 +206,7 @@ def report(nodes: int, hours: float, seed: int, directory: Path) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nodes", type=int, nargs="+", default=[10, 100, 1000], help="sizes, at least 3")
-    parser.add_argument("--hours", type=float, default=4.0, help="of labelling, about")
+    parser.add_argument("--hours", type=float, default=12.0, help="of labelling, about")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--directory", type=Path, help="where to run; default the temporary directory")
     given = parser.parse_args(arguments)

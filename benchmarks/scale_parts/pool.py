@@ -69,6 +69,14 @@ class SimulatedPool:
         self.done: Counter[str] = Counter()
         self.n_deaths = 0
         self.take_up_s: list[float] = []
+        self.busy_changes: Counter[int] = Counter()
+        """By how many the busy GPUs change in each second."""
+        self.first_chunk: float | None = None
+        self.last_label = 0.0
+        """When the first chunk and the last label were begun, s."""
+        self._gpus_of: dict[Role, int] = {
+            role: parts[role].slices[0].n_gpus // parts[role].slices[0].workers for role in ROLES
+        }
         self._clock, self._times, self._work = clock, times, Work(times)
         self._free: dict[Role, list[int]] = {role: [] for role in ROLES}
         self._queue: dict[Role, deque[int]] = {role: deque() for role in ROLES}
@@ -133,6 +141,11 @@ class SimulatedPool:
         task = self._tasks[number]
         task.started, task.node = when, node
         self._running[node].add(number)
+        self.busy_changes[int(when)] += self._gpus_of[task.role]
+        if task.kind == "sample_chunk" and self.first_chunk is None:
+            self.first_chunk = when
+        elif task.kind == "label_candidates":
+            self.last_label = when
         if task.kind == "sample_chunk" and task.args[-1] in self._trained:
             self.take_up_s.append(when - self._trained.pop(task.args[-1]))
         takes_s = self._times.of(task.kind, task.args, self._work.n_labels)
@@ -148,6 +161,7 @@ class SimulatedPool:
     def _end(self, number: int, when: float) -> None:
         task = self._tasks.pop(number)
         self._running[task.node].discard(number)
+        self.busy_changes[int(when)] -= self._gpus_of[task.role]
         self.done[task.kind] += 1
         value = self._work.do(task.kind, task.args)
         if task.kind == "train_round":
@@ -172,6 +186,7 @@ class SimulatedPool:
             task = self._tasks[number]
             task.attempt, task.node = task.attempt + 1, _WAITS
             task.lost_s += when - task.started
+            self.busy_changes[int(when)] -= self._gpus_of[task.role]
             if self._free[task.role]:
                 self._start(number, self._free[task.role].pop(), when)
             else:
