@@ -27,9 +27,9 @@ def cp2k_data(tmp_path: Path) -> Path:
     return write_data(tmp_path)
 
 
-@pytest.fixture
-def cp2k_here(cp2k_data: Path) -> Path:
-    """Return the same; skip where there is no cp2k to read them."""
+@pytest.fixture(scope="session")
+def cp2k_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the same for the whole session; skip where there is no cp2k to read them."""
     if shutil.which("cp2k") is None:
         pytest.skip("no cp2k; Debian has it in the package cp2k")
-    return cp2k_data
+    return write_data(tmp_path_factory.mktemp("cp2k"))

@@ -26,8 +26,10 @@ def labelled(labeller: Labeller, frame: Atoms, scratch: Path) -> Label:
     return label
 
 
-def force_along(labeller: Labeller, frame: Atoms, scratch: Path, step_ang: float) -> tuple[float, float]:
-    """Return the force along a displacement, eV/Å: by finite differences, and that of the label."""
+def force_along(
+    labeller: Labeller, frame: Atoms, label: Label, scratch: Path, step_ang: float
+) -> tuple[float, float]:
+    """Return the force along a displacement, eV/Å: by finite differences, and that of the frame's label."""
     direction = np.random.default_rng(5).normal(size=(len(frame), 3))
     direction -= direction.mean(axis=0)
     direction /= np.linalg.norm(direction)
@@ -37,11 +39,13 @@ def force_along(labeller: Labeller, frame: Atoms, scratch: Path, step_ang: float
         other.positions += step * direction
         return other
 
-    found = float((labelled(labeller, frame, scratch).forces_ev_per_ang * direction).sum())
+    found = float((label.forces_ev_per_ang * direction).sum())
     return -_slope(labeller, moved, scratch, step_ang), found
 
 
-def stress_along(labeller: Labeller, frame: Atoms, scratch: Path, step: float) -> tuple[float, float]:
+def stress_along(
+    labeller: Labeller, frame: Atoms, label: Label, scratch: Path, step: float
+) -> tuple[float, float]:
     """Return the stress along a strain with six different components, eV/Å³, as :func:`force_along`."""
     strain = np.random.default_rng(5).normal(size=(3, 3))
     strain = (strain + strain.T) / np.linalg.norm(strain + strain.T)
@@ -51,7 +55,7 @@ def stress_along(labeller: Labeller, frame: Atoms, scratch: Path, step: float) -
         other.set_cell(frame.cell.array @ (np.eye(3) + size * strain), scale_atoms=True)
         return other
 
-    stress = labelled(labeller, frame, scratch).stress_ev_per_ang3
+    stress = label.stress_ev_per_ang3
     assert stress is not None
     return _slope(labeller, strained, scratch, step) / frame.get_volume(), float((stress * strain).sum())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from qm.gpaw.config import GpawConfig
@@ -43,6 +44,7 @@ def write_setup(directory: Path) -> Path:
     return path
 
 
+@cache
 def gpaw_version() -> str | None:
     """Return the version of the GPAW there is; ``None`` where there is none."""
     words = [PYTHON, "-c", "import gpaw; print(gpaw.__version__)"]
