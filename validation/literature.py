@@ -53,6 +53,11 @@ def published_errors(element: str) -> tuple[LiteratureValue, ...]:
     return _rows(element, "errors")
 
 
+def published_value(element: str, quantity: str) -> float | None:
+    """Return the first value that the data file lists of a quantity; ``None`` where there is none."""
+    return next((value.value for value in literature(element) if value.quantity == quantity), None)
+
+
 def _rows(element: str, kind: str) -> tuple[LiteratureValue, ...]:
     file = files("validation") / "literature_data" / f"{element}.yaml"
     if not file.is_file():

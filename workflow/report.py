@@ -77,6 +77,7 @@ def write_report(directory: Path) -> Path:
 
 def _headline(page: Page, config: CampaignConfig, summary: Summary) -> None:
     page.text(summary.reason)
+    page.text(summary.promotion)
     page.text(
         f"{' '.join(config.elements)} · labels from {config.labeller.kind} · no structure chosen by hand"
     )
@@ -152,10 +153,12 @@ def _elastic(row: Crystal) -> str:
 
 def _properties(page: Page, state: CampaignState) -> None:
     if state.properties:
-        head, rows = history_table(state.properties)
+        refused = {number: r.why for number, r in state.rounds.items() if r.unmet}
+        head, rows = history_table(state.properties, refused)
         page.section(
             "Properties by round",
-            "Of each promoted ensemble; all that the suite found is in validation.json beside it.",
+            "Of each promoted ensemble, and of those that the gate refused; all that the suite found is in "
+            "validation.json beside it.",
             table(head, rows, remarks=True),
         )
 

@@ -57,6 +57,8 @@ class Round:
     n_labels: int = 0
     failed_members: list[int] = field(default_factory=list)
     restarted_members: list[int] = field(default_factory=list)
+    unmet: list[str] = field(default_factory=list)
+    """Conditions of the promotion gate that it does not meet."""
 
     @property
     def name(self) -> str:
@@ -235,6 +237,7 @@ class CampaignState:
         round_.ended = event["time"]
         for name in _TRAINED:
             setattr(round_, name, event[name])
+        round_.unmet = event.get("unmet", [])
         if round_.promoted:
             self.current[round_.cycle] = round_.number
         else:

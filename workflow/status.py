@@ -56,6 +56,7 @@ def status_text(directory: Path, summary: Summary) -> str:
         ("ensemble", f"round {summary.round}, best: {summary.ensemble}" if summary.ensemble else "none yet"),
         ("validation", _errors(summary)),
         *([("properties", headline_text(summary.properties))] if summary.properties else []),
+        *([("promotion", summary.promotion)] if summary.promotion else []),
         *([("k-point noise", noise_text(summary.kpoint_noise))] if summary.kpoint_noise else []),
         (
             "median survival",

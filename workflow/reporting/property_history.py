@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from validation.literature import literature
 from workflow.ledger import Event
@@ -19,12 +20,24 @@ _UNITS = {
 }
 
 
-def history_table(events: Mapping[int, Event]) -> tuple[list[str], list[list[str]]]:
-    """Return head and rows: a row per round, and one of published values where there are any."""
+def history_table(
+    events: Mapping[int, Event], refused: Mapping[int, str] = MappingProxyType({})
+) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows: a row per round, and one of published values where there are any.
+
+    Parameters
+    ----------
+    refused
+        What the promotion gate says of rounds that do not meet it.
+    """
     names = list(dict.fromkeys(name for event in events.values() for name in event["values"]))
     head = ["", *(f"{name}, {_unit(name)}" for name in names), ""]
     rows = [
-        [f"round {number}", *(_text(name, event["values"].get(name)) for name in names), _remark(event)]
+        [
+            f"round {number}",
+            *(_text(name, event["values"].get(name)) for name in names),
+            "; ".join(filter(None, (_remark(event), refused.get(number, "")))),
+        ]
         for number, event in sorted(events.items())
     ]
     published = [_published(name) for name in names]

@@ -59,6 +59,8 @@ class RoundRow:
     """GPU-hours held so far, idle ones included, per label accepted."""
     median_survival_ps: float | None = None
     """Of the trajectories under this round's ensemble; a lower bound where more than half live on."""
+    why: str = ""
+    """Why it was promoted, or was not."""
 
 
 @dataclass(frozen=True)
@@ -162,4 +164,5 @@ def _row(state: CampaignState, round_: Round, before: _Counts, now: _Counts) -> 
         workers_busy_fraction=state.workers_busy_fraction,
         **asdict(worker_time(state)),
         gpu_h_per_label=gpu_h_per_label(state),
+        why=round_.why,
     )

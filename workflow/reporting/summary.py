@@ -65,6 +65,8 @@ class Summary:
         Errors of the best ensemble; ``None`` before the first.
     properties
         What the property suite found of the best ensemble; ``None`` where it has not been run.
+    promotion
+        Why the newest ensemble was not promoted, or was although the gate refused it; else empty.
     kpoint_noise
         What more k-points change in the labels; ``None`` where none was checked.
     workers_busy_fraction, busy_by_role
@@ -89,6 +91,7 @@ class Summary:
     median_survival_is_lower_bound: bool
     validation: Validation | None
     properties: Event | None
+    promotion: str
     kpoint_noise: KpointNoise | None
     workers_busy_fraction: float
     busy_by_role: dict[str, float]
@@ -143,6 +146,7 @@ def summarise(directory: Path, state: CampaignState | None = None) -> Summary:
         median_survival_is_lower_bound=is_bound,
         validation=_validation(best.validation if best else None),
         properties=state.properties.get(best.number) if best else None,
+        promotion=_promotion(state),
         kpoint_noise=kpoint_noise(state.kpoint_checks),
         workers_busy_fraction=state.workers_busy_fraction,
         busy_by_role=busy_by_role(state),
@@ -167,6 +171,13 @@ def _reason(state: CampaignState) -> str:
     if state.stopped is not None:
         return str(state.stopped["reason"])
     return " ".join(f"{e['stage']}: {e['reason']}. {e['remedy']}" for e in state.paused.values())
+
+
+def _promotion(state: CampaignState) -> str:
+    newest = state.rounds.get(state.round)
+    if newest is None or (newest.promoted and not newest.unmet):
+        return ""
+    return f"{newest.name} {'promoted' if newest.promoted else 'not promoted'}: {newest.why}"
 
 
 def _driver(directory: Path, state: CampaignState) -> Driver | None:

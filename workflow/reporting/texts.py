@@ -62,7 +62,7 @@ def round_block(row: RoundRow, n_members: int, duration_ps: float) -> str:
     duration_ps
         How long a trajectory's schedule is.
     """
-    verdict = "promoted" if row.promoted else "not promoted, worse than the one before"
+    verdict = "promoted" if row.promoted else f"not promoted, {row.why}"
     refused = f"{row.rejected_candidates} refused" + (
         f"   {row.dropped_candidates} no longer needed" if row.dropped_candidates else ""
     )

@@ -97,6 +97,40 @@ class SynchronisationConfig(BaseModel):
     """Join the newest segments of the data set when that saves this many."""
 
 
+class PromotionCondition(BaseModel):
+    """What one quantity of the quick suite must be."""
+
+    model_config = _MODEL
+
+    quantity: str
+    """Its name, such as ``FCC: C11`` (see `validation/quick_quantities.py`)."""
+
+    element: str | None = None
+    """Of which element; by default of every one."""
+
+    lower: float | None = None
+    """The smallest value allowed, in the quantity's unit."""
+
+    upper: float | None = None
+    """The largest."""
+
+    within: PositiveFloat | None = None
+    """The largest difference from ``of``."""
+
+    of: Literal["previous", "literature"] | None = None
+    """From what: the value of the promoted ensemble, or the first published value of the data file."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.lower is None and self.upper is None and self.within is None:
+            raise ValueError(f"{self.quantity}: expected lower, upper or within, found none of them")
+        if self.lower is not None and self.upper is not None and self.lower > self.upper:
+            raise ValueError(f"{self.quantity}: lower {self.lower:g} is above upper {self.upper:g}")
+        if (self.within is None) != (self.of is None):
+            raise ValueError(f"{self.quantity}: within and of (previous or literature) need each other")
+        return self
+
+
 class ValidationConfig(BaseModel):
     """The property suite on promoted ensembles."""
 
@@ -105,6 +139,14 @@ class ValidationConfig(BaseModel):
     suite: Literal["none", "quick"] = "none"
     """What is computed of each promoted ensemble, beside everything else: ``quick`` for crystals, elastic
     constants, the Bain path, a vacancy and surfaces of every element, seconds to a minute on one core."""
+
+    promotion_gate: tuple[PromotionCondition, ...] = ()
+    """What the suite must find before an ensemble takes over from another; the first of a cycle is not
+    asked. A refused ensemble drives nothing, and the next training decides anew."""
+
+    max_refusals: NonNegativeInt = 3
+    """After so many refusals in a row the next ensemble that is good enough on the validation set takes over
+    all the same, so that conditions nobody can meet do not end a campaign."""
 
 
 class StopConfig(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from sampling.packing import extreme_compositions, volume_per_atom
 from sampling.pair_distances import distance_matrix
+from validation.literature import published_value
+from validation.quick_quantities import QUICK_QUANTITIES
 
 if TYPE_CHECKING:
     from workflow.settings.config import CampaignConfig
@@ -158,6 +161,22 @@ def _thresholds(config: CampaignConfig) -> Iterator[str]:
         )
 
 
+def _promotion_gate(config: CampaignConfig) -> Iterator[str]:
+    validation = config.validation
+    if validation.promotion_gate and validation.suite == "none":
+        yield "validation.promotion_gate needs validation.suite: quick, which finds what it asks for"
+    for condition in validation.promotion_gate:
+        name = f"validation.promotion_gate: {condition.quantity!r}"
+        if condition.quantity not in QUICK_QUANTITIES:
+            near = get_close_matches(condition.quantity, QUICK_QUANTITIES, 1)
+            yield f"{name} is no quantity of the quick suite" + (f"; near: {near[0]!r}" if near else "")
+        for element in [condition.element] if condition.element else config.elements:
+            if element not in config.elements:
+                yield f"{name}: {element} is not among the elements {', '.join(config.elements)}"
+            elif condition.of == "literature" and published_value(element, condition.quantity) is None:
+                yield f"{name}: there is no published value for {element}"
+
+
 _CHECKS: tuple[Callable[[CampaignConfig], Iterator[str]], ...] = (
     _builder,
     _starting_data,
@@ -169,4 +188,5 @@ _CHECKS: tuple[Callable[[CampaignConfig], Iterator[str]], ...] = (
     _members,
     _cutoffs,
     _thresholds,
+    _promotion_gate,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Protocol
@@ -11,11 +12,13 @@ from workflow.dataset import Dataset
 from workflow.driver import Driver
 from workflow.execution.guard import TaskResult
 from workflow.ledger import Event
+from workflow.promotion_gate import refusals_in_a_row, unmet_conditions
 from workflow.stages.labelling import Labelling
 from workflow.state import Round, validation_score
 from workflow.storage.files import DamagedFileError
 from workflow.storage.spool import LabelRecord, item_path, read_label
 from workflow.tasks.train import TrainingSummary, point_current_at, train_round
+from workflow.tasks.validate import PropertySummary, quantities_of_round, validate_round
 
 _REMEDY = "See logs/ for the error; mend its cause, then run the same command again."
 
@@ -121,7 +124,68 @@ class Training:
         self._driver.success("training")
         tolerance = self._driver.config.synchronisation.promotion_tolerance
         promoted, why = is_good_enough(summary, tolerance)
-        self._driver.record("trained", promoted=promoted, why=why, **asdict(summary))
+        if promoted and self._is_gated(round_):
+            self._examine(round_, summary, why)
+        else:
+            self._decide(round_, summary, promoted, why)
+
+    def _is_gated(self, round_: Round) -> bool:
+        """Whether the property suite decides: without an ensemble before, nothing could go on."""
+        validation = self._driver.config.validation
+        gated = validation.suite != "none" and validation.promotion_gate
+        return bool(gated) and round_.cycle in self._driver.state.current
+
+    def _examine(self, round_: Round, summary: TrainingSummary, why: str) -> None:
+        """Let the property suite look at an ensemble; until then it counts as not trained."""
+        driver = self._driver
+        if driver.ending is not None and driver.ending.state == "paused":
+            self._unfinished[round_.cycle] = round_
+            return
+        self._running.add(round_.cycle)
+        driver.submit(
+            "training",
+            validate_round,
+            round_.number,
+            driver.config.validation.suite,
+            on_result=partial(self._on_examined, round_, summary, why),
+        )
+
+    def _on_examined(self, round_: Round, summary: TrainingSummary, why: str, result: TaskResult) -> None:
+        self._running.discard(round_.cycle)
+        driver = self._driver
+        validation = driver.config.validation
+        found = (
+            result.value
+            if result.ok
+            else PropertySummary(round_.number, validation.suite, ok=False, message=result.error)
+        )
+        driver.record("properties", **asdict(found))
+        unmet = self._unmet(round_) if found.ok else [f"the property suite failed: {found.message}"]
+        n_refusals = refusals_in_a_row(driver.state.rounds.values(), round_.cycle)
+        if not unmet:
+            self._decide(round_, summary, True, f"{why}; all conditions of the gate are met")
+        elif n_refusals < validation.max_refusals:
+            self._decide(round_, summary, False, f"refused by the gate: {'; '.join(unmet)}", unmet)
+        else:
+            after = f"after {n_refusals} refusals in a row the gate is left open: {'; '.join(unmet)}"
+            self._decide(round_, summary, True, f"{why}; {after}", unmet)
+
+    def _unmet(self, round_: Round) -> list[str]:
+        """Return the conditions of the gate that an ensemble does not meet, which the suite has seen."""
+        driver = self._driver
+        now, before = (
+            quantities_of_round(driver.paths, number)
+            for number in (round_.number, driver.state.current[round_.cycle])
+        )
+        return unmet_conditions(driver.config.validation.promotion_gate, driver.config.elements, now, before)
+
+    def _decide(
+        self, round_: Round, summary: TrainingSummary, promoted: bool, why: str, unmet: Sequence[str] = ()
+    ) -> None:
+        """Write down what came of a training, and let a promoted ensemble take over."""
+        self._driver.record("trained", promoted=promoted, why=why, unmet=list(unmet), **asdict(summary))
+        if unmet:
+            self._driver.note(f"round {round_.number} {'promoted' if promoted else 'not promoted'}: {why}")
         best = self._driver.state.best_round()
         if best is not None:
             point_current_at(self._driver.paths, best.number)

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 from validation.results import Quantity
 from validation.suite import SuiteName, properties
+from workflow.promotion_gate import FoundQuantity, found_quantities
 from workflow.storage.files import DamagedFileError, read_json, write_json_atomic
+from workflow.storage.paths import CampaignPaths
 from workflow.tasks.context import campaign
 from workflow.validating.outputs import Report, results_json
 from workflow.validating.run import Examined, run_suite
@@ -82,6 +84,14 @@ def validate_round(directory: str, round_number: int, suite: SuiteName) -> Prope
     )
     write_json_atomic(file, {**results_json(report), "summary": vars(summary)})
     return summary
+
+
+def quantities_of_round(paths: CampaignPaths, round_number: int) -> dict[tuple[str, str], FoundQuantity]:
+    """Return what the suite found of a round's ensemble; nothing where it has not seen it."""
+    try:
+        return found_quantities(read_json(paths.model(round_number) / VALIDATION))
+    except (FileNotFoundError, DamagedFileError, KeyError, TypeError):
+        return {}
 
 
 def _summary(round_number: int, suite: str, results: list[Examined]) -> PropertySummary:
