@@ -114,26 +114,6 @@ def energies(networks: MemberNetworks, descriptors: Tensor, species: Tensor) -> 
     return _by_element(networks, species, one, descriptors)
 
 
-def energies_and_tangent(
-    networks: MemberNetworks, descriptors: Tensor, tangent: Tensor, species: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return atomic energies and their derivative along ``tangent``, both of shape (n_members, n_atoms).
-
-    ``descriptors`` and ``tangent`` have shape (n_atoms, n_features) or (n_members, n_atoms, n_features). The
-    weight gradient of Σ∂E/∂D·Ḋ, which a force loss needs, is one reverse pass through the second result.
-    """
-
-    def one(element: int, values: Tensor, direction: Tensor) -> Tensor:
-        result, slopes = _forward(networks, element, values)
-        dot = direction @ networks.weights[element][0]
-        for slope, weight in zip(slopes, networks.weights[element][1:], strict=True):
-            dot = (dot * slope) @ weight
-        return torch.stack((result, dot[..., 0]), dim=-1)
-
-    both = _by_element(networks, species, one, descriptors, tangent)
-    return both[..., 0], both[..., 1]
-
-
 def energies_and_gradient(
     networks: MemberNetworks, descriptors: Tensor, species: Tensor
 ) -> tuple[Tensor, Tensor]:

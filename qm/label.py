@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol
 
 import numpy as np
 from ase import Atoms
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 FailureReason = Literal[
     "not_converged", "walltime", "out_of_memory", "killed", "bad_output", "bad_input", "unphysical"
 ]
-FAILURE_REASONS: tuple[FailureReason, ...] = get_args(FailureReason)
 
 
 @dataclass(frozen=True)

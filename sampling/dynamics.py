@@ -148,12 +148,6 @@ def kinetic_temperature_k(motion: Motion) -> Tensor:
     return temperature
 
 
-def kinetic_energy_ev(motion: Motion) -> Tensor:
-    """Return the kinetic energy of every frame, shape (n_frames,), eV."""
-    energy: Tensor = 1.5 * float(units.kB) * motion.batch.n_atoms_per_frame * kinetic_temperature_k(motion)
-    return energy
-
-
 def thermal_velocities(
     masses_u: NDArray[np.float64], temperature_k: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:

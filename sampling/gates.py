@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from ase import Atoms
 from ase.neighborlist import neighbor_list
@@ -11,24 +9,6 @@ from ase.neighborlist import neighbor_list
 from sampling.config import GateConfig
 from sampling.packing import U_PER_ANG3_IN_G_PER_CM3
 from sampling.pair_distances import distance_matrix
-
-
-def minimum_distance(frame: Atoms) -> float:
-    """Return the shortest distance between two atoms, an atom and its own images included.
-
-    Returns
-    -------
-    float
-        Å; infinite for a single atom without periodic images.
-    """
-    if len(frame) < 2 and not frame.pbc.any():
-        return math.inf
-    reach = 2.0
-    while True:
-        distances = neighbor_list("d", frame, reach)
-        if len(distances):
-            return float(distances.min())
-        reach *= 2
 
 
 def reject_reason(frame: Atoms, config: GateConfig) -> str | None:

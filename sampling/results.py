@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 from ase import Atoms
 
@@ -15,7 +15,6 @@ EndReason = Literal[
     "blow_up",
     "completed",
 ]
-END_REASONS: tuple[EndReason, ...] = get_args(EndReason)
 
 
 @dataclass(frozen=True)

@@ -228,13 +228,6 @@ class Dataset:
         self._commit(replace(self._manifest, segments=(*segments[:start], entry)))
         return True
 
-    def prune(self, keep: int) -> int:
-        """Forget all snapshots but the newest ``keep`` (at least one); return how many were forgotten."""
-        forgotten = self.versions[: -max(keep, 1)]
-        manifests.forget(self.root, forgotten)
-        self.collect_orphans()
-        return len(forgotten)
-
     def collect_orphans(self) -> int:
         """Remove what killed writers left and no snapshot needs; return how many segments.
 

@@ -56,32 +56,6 @@ def test_stacked_networks_equal_one_at_a_time(n_elements: int) -> None:
     torch.testing.assert_close(mean, gradient.mean(dim=0))
 
 
-@pytest.mark.parametrize("n_elements", [1, 2])
-def test_tangent_is_the_derivative_along_a_direction(n_elements: int) -> None:
-    networks, descriptors, species = networks_and_data(n_elements)
-    direction = torch.roll(descriptors, 1, dims=0)
-    per_member = torch.stack([direction, 2 * direction, -direction])
-    energies, dot = network.energies_and_tangent(networks, descriptors, per_member, species)
-    _, gradient = network.energies_and_gradient(networks, descriptors, species)
-    torch.testing.assert_close(energies, network.energies(networks, descriptors, species))
-    torch.testing.assert_close(dot, (gradient * per_member).sum(dim=-1))
-
-
-def test_weight_gradient_of_the_tangent_is_that_of_the_force_loss() -> None:
-    networks, descriptors, species = networks_and_data(2)
-    leaves = [p.clone().requires_grad_() for p in networks.parameters()]
-    networks = networks.with_parameters(leaves)
-    direction = torch.roll(descriptors, 1, dims=0)
-    _, dot = network.energies_and_tangent(networks, descriptors, direction, species)
-    _, gradient = network.energies_and_gradient(networks, descriptors, species)
-    one = torch.autograd.grad(dot.sum(), leaves, allow_unused=True, materialize_grads=True)
-    other = torch.autograd.grad(
-        (gradient * direction).sum(), leaves, allow_unused=True, materialize_grads=True
-    )
-    for a, b in zip(one, other, strict=True):
-        torch.testing.assert_close(a, b)
-
-
 def test_an_element_may_be_absent() -> None:
     networks, descriptors, _ = networks_and_data(3)
     species = torch.full((11,), 1)

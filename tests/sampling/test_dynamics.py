@@ -14,7 +14,6 @@ from sampling.dynamics import (
     MAX_STEP_ANG,
     Motion,
     Thermostat,
-    kinetic_energy_ev,
     kinetic_temperature_k,
     langevin_step,
     thermal_velocities,
@@ -60,6 +59,10 @@ def warm_crystal(dtype=torch.float64, temperature=600.0, size=3):
     velocities = thermal_velocities(np.full(len(crystal), MASS), temperature, np.random.default_rng(1))
     motion = at_rest([crystal], potential)
     return replace(motion, velocities=torch.as_tensor(velocities, dtype=dtype)), potential
+
+
+def kinetic_energy_ev(motion):
+    return 1.5 * units.kB * motion.batch.n_atoms_per_frame * kinetic_temperature_k(motion)
 
 
 def energy(motion, potential):

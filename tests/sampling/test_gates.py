@@ -6,31 +6,40 @@ from ase import Atoms
 from ase.build import bulk
 
 from sampling.config import GateConfig
-from sampling.gates import density_g_per_cm3, minimum_distance, reject_reason
+from sampling.gates import density_g_per_cm3, reject_reason
+
+
+def has_its_shortest_distance_at(distance_ang, frame):
+    below, above = (
+        reject_reason(frame, GateConfig(min_distance_ang=distance_ang + step)) for step in (-1e-6, 1e-6)
+    )
+    return (below, above) == (None, "too_close")
 
 
 def test_contacts_through_the_periodic_boundary_count():
     frame = Atoms("Al2", positions=[[0.1, 5, 5], [9.9, 5, 5]], cell=[10, 10, 10], pbc=True)
-    assert minimum_distance(frame) == pytest.approx(0.2)
+    assert has_its_shortest_distance_at(0.2, frame)
     frame.pbc = [False, True, True]
-    assert minimum_distance(frame) == pytest.approx(9.8)
+    assert has_its_shortest_distance_at(9.8, frame)
 
 
 def test_an_atom_and_its_own_image_count():
-    assert minimum_distance(bulk("Al", a=4.05)) == pytest.approx(4.05 / math.sqrt(2))
-    assert minimum_distance(Atoms("Al", cell=[3, 20, 20], pbc=True)) == pytest.approx(3.0)
+    assert has_its_shortest_distance_at(4.05 / math.sqrt(2), bulk("Al", a=4.05))
+    assert has_its_shortest_distance_at(3.0, Atoms("Al", cell=[3, 20, 20], pbc=True))
 
 
 def test_sheared_and_left_handed_cells_are_measured_right():
     frame = bulk("Al", a=4.05) * (2, 2, 2)
-    frame.set_cell(frame.cell.array @ np.array([[1, 0, 0], [3, 1, 0], [0, 0, 1]]), scale_atoms=False)
+    frame.set_cell(np.array([[1, 0, 0], [3, 1, 0], [0, 0, 1]]) @ frame.cell.array)  # of the same lattice
     swapped = Atoms(frame.numbers, frame.positions, cell=frame.cell.array[[1, 0, 2]], pbc=True)
-    assert minimum_distance(swapped) == pytest.approx(minimum_distance(frame))
+    for same in (frame, swapped):
+        assert has_its_shortest_distance_at(4.05 / math.sqrt(2), same)
 
 
 def test_atoms_on_top_of_each_other_and_atoms_alone():
-    assert minimum_distance(Atoms("Al2", positions=np.zeros((2, 3)), cell=[9, 9, 9], pbc=True)) == 0.0
-    assert minimum_distance(Atoms("Al")) == math.inf
+    coincident = Atoms("Al2", positions=np.zeros((2, 3)), cell=[9, 9, 9], pbc=True)
+    assert reject_reason(coincident, GateConfig(min_distance_ang=1e-9)) == "too_close"
+    assert reject_reason(Atoms("Al"), GateConfig(min_distance_ang=50.0)) is None
 
 
 def test_each_reason_to_reject():

@@ -253,19 +253,6 @@ def test_compaction_leaves_few_segments_and_rewrites_little(dataset):
     assert dataset.n_labels == 24
 
 
-def test_pruning_forgets_old_snapshots_and_their_segments(dataset):
-    for seed in range(4):
-        dataset.merge([make_record(seed)], round=seed)
-    dataset.compact(min_segments=2)
-    assert dataset.prune(keep=1) == 5
-    assert dataset.versions == [5]
-    kept = {entry.name for entry in dataset.snapshot().manifest.segments}
-    assert {path.name for path in (dataset.root / "segments").iterdir()} == kept
-    assert dataset.ids == {record.id for record in make_records(range(4))}
-    with pytest.raises(DatasetError, match="no snapshot 2; kept are 5"):
-        dataset.snapshot(2)
-
-
 # Damage
 
 
@@ -451,24 +438,23 @@ def test_killed_while_it_was_made_it_is_made_again(dataset):
 
 
 def merge_for_ever(path, progress):
-    """Merge three new labels and two known ones at a time, tidy up, and say so after each merge."""
+    """Merge three new labels and two known ones at a time, join segments, and say so after each merge."""
     dataset = Dataset.open(path, create=True)
     while True:
         progress.send(dataset.n_labels)
         start = dataset.n_labels
         dataset.merge(make_records(range(max(start - 2, 0), start + 3)), round=start)
         dataset.compact(min_segments=5)
-        dataset.prune(keep=4)
 
 
 @pytest.mark.slow
 def test_killed_at_any_moment_every_label_is_there_once(tmp_path):
     path = tmp_path / "dataset.zarr"
     rng = np.random.default_rng(6)
-    processes = multiprocessing.get_context("forkserver")  # imports once, not twenty times
+    processes = multiprocessing.get_context("forkserver")  # imports once, not a dozen times
     processes.set_forkserver_preload([__name__])
     version, n_labels = 0, 0
-    for _ in range(20):
+    for _ in range(12):
         receiver, progress = processes.Pipe(duplex=False)
         writer = processes.Process(target=merge_for_ever, args=(path, progress), daemon=True)
         writer.start()
@@ -488,4 +474,4 @@ def test_killed_at_any_moment_every_label_is_there_once(tmp_path):
         assert set(ids) == {record.id for record in make_records(range(n_labels))}
         old = dataset.snapshot(int(rng.choice(dataset.versions)))
         assert {record.id for record in old.records()} == {r.id for r in make_records(range(old.n_labels))}
-    assert n_labels >= 30
+    assert n_labels >= 18

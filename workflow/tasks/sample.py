@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from potentials.disagreement import Calibration
 from qm.fingerprint import label_id
 from sampling.builders import make_builder
@@ -16,7 +18,7 @@ from sampling.gates import reject_reason
 from sampling.results import CandidateFrame, ChunkResult
 from sampling.search import advance
 from sampling.selection import make_selector
-from sampling.slot_group import SlotGroup
+from sampling.slot_group import SlotGroup, new_group
 from workflow.execution.running import refuse_if_taken_away
 from workflow.settings.config import CampaignConfig
 from workflow.state import round_name
@@ -93,12 +95,8 @@ def _group_before(
     paths: CampaignPaths, config: CampaignConfig, cycle: int, group: int, chunk: int
 ) -> SlotGroup:
     """Return the state to go on from; where it cannot be read, a group with new trajectories."""
-    fresh = SlotGroup(
-        id=f"c{cycle}-g{group:04d}",
-        entropy=config.seed,
-        spawn_key=(SAMPLING_STREAM, cycle, group),
-        n_slots=config.sampling.n_slots,
-    )
+    seed = np.random.SeedSequence(config.seed, spawn_key=(SAMPLING_STREAM, cycle, group))
+    fresh = new_group(f"c{cycle}-g{group:04d}", seed, config.sampling.n_slots)
     if chunk == 1:
         return fresh
     try:
