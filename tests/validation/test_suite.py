@@ -12,6 +12,7 @@ from potentials.calculator import EnsembleCalculator
 from validation.crystal_cells import STRUCTURES
 from validation.evaluation import Energy
 from validation.literature import literature, published_errors
+from validation.quick_quantities import QUICK_QUANTITIES
 from validation.results import Curve, Findings, Quantity, from_plain, rms_difference, to_plain
 from validation.subject import Subject
 from validation.suite import COLD_CURVES, PROPERTIES, estimate_s, examine, properties, timing_cells
@@ -63,6 +64,7 @@ def test_the_quick_suite_of_copper_is_sound_and_costs_what_it_says():
             subject = subject.with_crystals(found[prop.name])
     assert silent(found) == []
     names = quantities(found)
+    assert names.keys() <= QUICK_QUANTITIES
     assert names["FCC: lattice constant"].value == pytest.approx(3.59, abs=0.01)
     assert names["FCC: bulk modulus from the elastic constants"].value == pytest.approx(
         names["FCC: bulk modulus"].value, rel=0.02

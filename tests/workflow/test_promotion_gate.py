@@ -4,11 +4,11 @@ import pytest
 from tiny_campaign import events, run_tiny, tiny_config, tiny_settings
 
 import validation.suite
-from validation.quick_quantities import QUICK_QUANTITIES
 from validation.results import Findings, Quantity
 from validation.suite import Property
-from workflow import report, status
+from workflow import status
 from workflow.promotion_gate import FoundQuantity, unmet_conditions
+from workflow.reporting.property_history import history_table
 from workflow.reporting.summary import summarise
 from workflow.settings.config import CampaignConfig, PromotionCondition
 from workflow.state import load_state
@@ -47,8 +47,10 @@ def test_the_gate_refuses_and_the_campaign_goes_on_with_the_ensemble_before(suit
     assert state.current == {0: 3}
     assert sorted(state.properties) == [1, 2, 3]
     assert "round-0002" not in {event["ensemble"] for event in events(tmp_path, "sampled")}
-    page = report.write_report(tmp_path).read_text()
-    assert "refused by the gate: Al FCC: C11 is 50.00 GPa, below 80" in page
+    _, rows = history_table(
+        state.properties, {number: r.why for number, r in state.rounds.items() if r.unmet}
+    )
+    assert rows[1][-1].endswith("refused by the gate: Al FCC: C11 is 50.00 GPa, below 80")
     assert "promotion" not in status.status_text(tmp_path, summarise(tmp_path))
 
 
@@ -124,18 +126,3 @@ def test_conditions_that_cannot_be_meant_are_refused_at_the_launch(change, messa
 def test_a_gate_needs_the_suite():
     with pytest.raises(ValueError, match=r"needs validation\.suite: quick"):
         CampaignConfig.model_validate(tiny_settings(validation=gated() | {"suite": "none"}))
-
-
-def test_names_that_a_gate_may_ask_for_are_those_of_the_suite():
-    from ase.calculators.emt import EMT
-
-    from validation.subject import Subject
-
-    subject, names = Subject(EMT(), "Al"), set()
-    for prop in validation.suite.properties("quick"):
-        findings = validation.suite.examine(prop, subject)
-        if prop.name == validation.suite.COLD_CURVES:
-            subject = subject.with_crystals(findings)
-        names |= {quantity.name for quantity in findings.quantities}
-    assert len(names) > 30
-    assert names <= QUICK_QUANTITIES
