@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-ErrorKind = Literal["", "members", "fit"]
-"""What an error is: the standard deviation over the members of an ensemble, or that of a fitted slope."""
+ErrorKind = Literal["", "members", "fit", "blocks", "seeds"]
+"""What an error is: the standard deviation over the members of an ensemble, that of a fitted slope, or the
+standard error of a mean over blocks of one run of dynamics, or over independent runs."""
 
 
 @dataclass(frozen=True)

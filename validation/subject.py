@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from validation.conditions import Conditions
 from validation.crystal_cells import FURTHER_STRUCTURES, STRUCTURES
 from validation.evaluation import NoPropertyError
 from validation.results import Findings
+from validation.trajectory import NoNotebook, Notebook
 
 _STRUCTURES = {structure.name: structure for structure in (*STRUCTURES, *FURTHER_STRUCTURES)}
 
@@ -38,12 +40,23 @@ class Subject:
         The crystals that have an equilibrium, by name.
     remarks
         Why the others have none, by name.
+    conditions
+        What runs of dynamics are asked to do.
+    notebook
+        Where they keep what they have.
+    reference, reference_name
+        Calculator that frames of a run are also given to, if there is one, and under which
+        name its answers are kept.
     """
 
     calculator: Any
     element: str
     lattices: Mapping[str, Lattice] = field(default_factory=dict)
     remarks: Mapping[str, str] = field(default_factory=dict)
+    conditions: Conditions = field(default_factory=Conditions)
+    notebook: Notebook = field(default_factory=NoNotebook)
+    reference: Any = None
+    reference_name: str = ""
 
     def with_crystals(self, findings: Findings) -> Subject:
         """Return the subject with the crystals that the cold curves found."""
@@ -55,7 +68,7 @@ class Subject:
                 lattices[name] = Lattice(name, volume.value, None if ratio is None else ratio.value)
             else:
                 remarks[name] = volume.remark if volume is not None else findings.remark
-        return Subject(self.calculator, self.element, lattices, remarks)
+        return replace(self, lattices=lattices, remarks=remarks)
 
     def lattice(self, structure: str) -> Lattice:
         """Return an equilibrium crystal.

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from ase import Atoms
 
-from validation import rows
+from validation import dynamics_rows, rows
+from validation.conditions import Conditions, liquid_cost, melt_freeze_cost, melting_cost, no_cost
 from validation.crystal_cells import FURTHER_STRUCTURES, STRUCTURES, Structure, typical_volume_ang3
 from validation.elastic import STRAIN, Symmetry
 from validation.evaluation import NoPropertyError, foreign_code
 from validation.results import Findings
 from validation.subject import Subject
 
-SuiteName = Literal["quick", "full"]
+SuiteName = Literal["quick", "full", "dynamics"]
 
 COLD_CURVES = "cold curves"
 _WIDE_STRAIN = 5e-3
@@ -43,6 +44,12 @@ class Property:
         An optional package it cannot do without.
     version
         Raised when the same potential begins to give other numbers.
+    runs
+        Of a property of the suite ``dynamics``: which of the `Conditions` it follows.
+    atom_steps
+        Of the same: steps times atoms; of properties that share their runs, one has them all.
+    refers
+        Whether it asks the reference about frames of its run.
     """
 
     name: str
@@ -53,11 +60,24 @@ class Property:
     other_s: float = 0.0
     needs: str = ""
     version: int = 1
+    runs: str = ""
+    atom_steps: Callable[[Conditions], float] = lambda _conditions: 0.0
+    refers: bool = False
 
 
-def properties(suite: SuiteName) -> list[Property]:
-    """Return the properties of a suite in the order of computation; the cold curves come first."""
-    return [p for p in PROPERTIES if p.quick or suite == "full"]
+def properties(suite: SuiteName, only: Collection[str] = ()) -> list[Property]:
+    """Return the properties of a suite in the order of computation; the cold curves come first.
+
+    Parameters
+    ----------
+    only
+        Beginnings of names: those properties, of whatever suite, and the cold curves, which all others need.
+    """
+    if only:
+        return [p for p in PROPERTIES if p.name == COLD_CURVES or p.name.startswith(tuple(only))]
+    if suite == "dynamics":
+        return [p for p in PROPERTIES if p.name == COLD_CURVES or p.runs]
+    return [p for p in PROPERTIES if not p.runs and (p.quick or suite == "full")]
 
 
 def estimate_s(prop: Property, small_s: float, large_s: float) -> float:
@@ -97,6 +117,19 @@ def _elastic(structure: str, symmetry: Symmetry, strain: float = STRAIN) -> Call
     return lambda subject: rows.elastic_rows(structure, symmetry, strain, subject)
 
 
+_DYNAMICS = tuple(
+    Property(name, compute, False, 0, 1, needs="pyscal3", runs=runs, atom_steps=cost, refers=refers)
+    for name, compute, runs, cost, refers in (
+        ("liquid density", dynamics_rows.liquid_density_rows, "liquid", liquid_cost, False),
+        ("liquid structure", dynamics_rows.liquid_structure_rows, "liquid", no_cost, False),
+        ("melting", dynamics_rows.melting_rows, "melting", melting_cost, False),
+        ("melt-freeze energy", dynamics_rows.melt_freeze_energy_rows, "melt_freeze", melt_freeze_cost, True),
+        ("melt-freeze force", dynamics_rows.melt_freeze_force_rows, "melt_freeze", no_cost, True),
+        ("melt-freeze pressure", dynamics_rows.melt_freeze_pressure_rows, "melt_freeze", no_cost, True),
+        ("melt-freeze phases", dynamics_rows.melt_freeze_phases_rows, "melt_freeze", no_cost, False),
+    )
+)
+
 PROPERTIES = (
     Property(COLD_CURVES, _crystals(STRUCTURES), True, 480, 2),
     Property("elastic constants, FCC", _elastic("FCC", "cubic"), True, 11, 1),
@@ -111,5 +144,6 @@ PROPERTIES = (
     Property("twinning path", rows.twinning_path_rows, False, 448, 12),
     Property("interstitials", rows.interstitials_rows, False, 68, 257, 10.0),
     Property("phonons", rows.phonons_rows, False, 1, 256, 3.0, "phonopy"),
+    *_DYNAMICS,
 )
 """All properties. Costs were counted with an ensemble of aluminium; others need more steps or fewer."""

@@ -7,12 +7,15 @@ is finished is kept: the same command goes on where it was interrupted.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from validation.suite import Property, SuiteName, properties
+from validation.conditions import Conditions, LiquidRuns, MeltingRuns, StatePoint
+from validation.suite import PROPERTIES, Property, SuiteName, properties
 from workflow.display import complain, say
+from workflow.validating.dynamics import Dynamics
 from workflow.validating.numbers import seconds_text
 from workflow.validating.outputs import Report, text_table, write_outputs
 from workflow.validating.run import Examined, estimates_s, run_suite
@@ -35,10 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     models, skipped = _comparison_models(options.kim)
     sources = [model, *([reference] if reference else []), *models]
     out: Path = options.out or Path(f"validation-{model.name.replace(' ', '-')}")
-    props = properties(options.suite)
+    props = properties(options.suite, options.only)
+    dynamics = Dynamics(_conditions(options), tuple(options.only), reference, say)
     try:
-        _plan(sources, elements, options.suite, props, skipped)
-        results = _run(sources, elements, options.suite, props, Store(out / "properties"))
+        _plan(sources, elements, options.suite, props, skipped, dynamics.conditions)
+        results = _run(sources, elements, options.suite, props, Store(out / "properties"), dynamics)
     except KeyboardInterrupt:
         complain(f"interrupted; what is finished is in {out}, and the same command goes on")
         return INTERRUPTED
@@ -62,6 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return DONE
 
 
+def _conditions(options: argparse.Namespace) -> Conditions:
+    melting = MeltingRuns(tuple(options.melting), options.melting_guess, n_seeds=options.seeds)
+    return Conditions(LiquidRuns(tuple(options.liquid)), melting)
+
+
 def _comparison_models(names: Sequence[str]) -> tuple[list[Source], dict[str, str]]:
     """Return OpenKIM's models that can be used here, and why the others cannot."""
     sources, skipped = [], {}
@@ -79,17 +88,20 @@ def _plan(
     suite: SuiteName,
     props: Sequence[Property],
     skipped: Mapping[str, str],
+    conditions: Conditions,
 ) -> None:
-    """Say what will be computed and, for the full suite, about how long it will take."""
+    """Say what will be computed and, but for the quick suite, about how long it will take."""
     say(f"{suite} suite of {', '.join(elements)}: {', '.join(prop.name for prop in props)}")
+    long = suite != "quick" or any(prop.runs for prop in props)
     for reason in skipped.values():
         say(f"not compared: {reason}")
     for source in sources:
-        say(f"  {source.name}{_times(source, elements, props) if suite == 'full' else ''}")
+        say(f"  {source.name}{_times(source, elements, props, conditions) if long else ''}")
 
 
-def _times(source: Source, elements: Sequence[str], props: Sequence[Property]) -> str:
-    known = [times for element in elements if (times := estimates_s(source, element, props)) is not None]
+def _times(source: Source, elements: Sequence[str], props: Sequence[Property], conditions: Conditions) -> str:
+    estimates = [estimates_s(source, element, props, conditions) for element in elements]
+    known = [times for times in estimates if times is not None]
     if not known:
         return ": cannot be timed, it fails on FCC"
     longest = sorted(
@@ -105,6 +117,7 @@ def _run(
     suite: SuiteName,
     props: Sequence[Property],
     store: Store,
+    dynamics: Dynamics,
 ) -> list[Examined]:
     total = len(sources) * len(elements) * len(props)
     results: list[Examined] = []
@@ -117,7 +130,7 @@ def _run(
 
     for source in sources:
         for element in elements:
-            run_suite(source, element, suite, store, done)
+            run_suite(source, element, suite, store, done, dynamics)
     return results
 
 
@@ -134,10 +147,71 @@ def _parser() -> argparse.ArgumentParser:
         metavar="LABELLER",
         help="compare with a label source: eam, a campaign's YAML file, or an ensemble's directory",
     )
-    add("--suite", choices=("quick", "full"), default="quick", help="(default %(default)s)")
+    add("--suite", choices=("quick", "full", "dynamics"), default="quick", help="(default %(default)s)")
+    add(
+        "--only",
+        nargs="+",
+        default=[],
+        type=_property_name,
+        metavar="PROPERTY",
+        help="these properties instead of a suite, such as: melting",
+    )
+    add(
+        "--liquid",
+        nargs="+",
+        default=[],
+        type=_state_point,
+        metavar="K[@GPA]",
+        help="temperatures, and pressures if not zero, of the liquid, such as 1123 or 1273@5",
+    )
+    add(
+        "--melting",
+        nargs="+",
+        default=[0.0],
+        type=_number,
+        metavar="GPA",
+        help="pressures of melting (default 0)",
+    )
+    add("--melting-guess", type=_positive, metavar="K", help="where the search for melting begins")
+    add("--seeds", type=_count, default=3, help="runs for each melting temperature (default %(default)s)")
     add("--kim", nargs="+", default=[], metavar="NAME", help="compare with these models of OpenKIM")
     add("--out", type=Path, metavar="DIR", help="for the results; by default validation-NAME")
     return parser
+
+
+def _property_name(text: str) -> str:
+    if not any(prop.name.startswith(text) for prop in PROPERTIES):
+        known = ", ".join(prop.name for prop in PROPERTIES)
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected the beginning of one of: {known}")
+    return text
+
+
+def _state_point(text: str) -> StatePoint:
+    temperature, _, pressure = text.partition("@")
+    return StatePoint(_positive(temperature), _number(pressure or "0"))
+
+
+def _positive(text: str) -> float:
+    value = _number(text)
+    if value <= 0.0:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a number above zero")
+    return value
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a whole number above zero")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a number")
+    return value
 
 
 if __name__ == "__main__":

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ase import Atoms
-
-from validation.evaluation import NoPropertyError, energy
+from validation.conditions import Conditions
+from validation.evaluation import NoPropertyError
 from validation.results import Findings
 from validation.subject import Subject
 from validation.suite import COLD_CURVES, Property, SuiteName, estimate_s, examine, properties, timing_cells
+from workflow.validating.dynamics import (
+    TOO_SLOW,
+    Dynamics,
+    atom_step_s,
+    dynamic_subject,
+    seconds,
+    too_slow,
+)
 from workflow.validating.sources import Source
 from workflow.validating.store import Store, inputs_fingerprint
 
-_ENOUGH_S = 1.0
+_DEFAULT = Conditions()
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ def run_suite(
     suite: SuiteName,
     store: Store | None,
     on_done: Callable[[Examined], None] = lambda _: None,
+    dynamics: Dynamics | None = None,
 ) -> list[Examined]:
     """Return the findings of every property of a suite, computed or from the store.
 
@@ -42,13 +49,24 @@ def run_suite(
     ----------
     on_done
         Is told of every property when its findings are safe.
+    dynamics
+        What runs of dynamics need; by default they keep nothing and are compared with nothing.
     """
     subject = Subject(source.calculator, element)
+    dynamics = dynamics or Dynamics()
+    referred = dynamics.reference.fingerprint if dynamics.reference is not None else ""
     results = []
-    for prop in properties(suite):
-        inputs = inputs_fingerprint(source.fingerprint, subject, prop)
+    for prop in properties(suite, dynamics.only):
+        if prop.runs:
+            subject = replace(subject, conditions=dynamics.conditions.of(element))
+        inputs = inputs_fingerprint(source.fingerprint, subject, prop, referred)
         kept = None if store is None else store.get(source.name, element, prop, inputs)
-        findings = _examine(source, prop, subject) if kept is None else kept
+        if kept is None and prop.runs and too_slow(source, element):
+            results.append(Examined(source.name, element, prop.name, Findings(remark=TOO_SLOW)))
+            on_done(results[-1])
+            continue
+        at = dynamic_subject(source, subject, dynamics, store) if prop.runs else subject
+        findings = _examine(source, prop, at) if kept is None else kept
         if kept is None and store is not None:
             store.put(source.name, element, prop, inputs, findings)
         if prop.name == COLD_CURVES:
@@ -65,23 +83,15 @@ def _examine(source: Source, prop: Property, subject: Subject) -> Findings:
     return examine(prop, subject)
 
 
-def estimates_s(source: Source, element: str, props: Sequence[Property]) -> list[float] | None:
+def estimates_s(
+    source: Source, element: str, props: Sequence[Property], conditions: Conditions = _DEFAULT
+) -> list[float] | None:
     """Return about what each property takes by this potential, s; ``None`` where it cannot be tried."""
     small, large = timing_cells(element)
     try:
-        times = [_seconds(source, cell) for cell in (small, large)]
+        times = [seconds(source.calculator, cell) for cell in (small, large)]
+        step_s = atom_step_s(source, element) if any(prop.runs for prop in props) else 0.0
     except NoPropertyError:
         return None
-    return [estimate_s(prop, *times) for prop in props]
-
-
-def _seconds(source: Source, cell: Atoms) -> float:
-    """Return what one evaluation takes, s; where it is quick, the best of three."""
-    times: list[float] = []
-    while len(times) < 3 and sum(times) < _ENOUGH_S:
-        started = time.perf_counter()
-        frame = cell.copy()
-        frame.positions += 1e-3 * (len(times) + 1)  # else the calculator would remember
-        energy(source.calculator, frame)
-        times.append(time.perf_counter() - started)
-    return min(times)
+    asked = conditions.of(element)
+    return [estimate_s(prop, *times) + step_s * prop.atom_steps(asked) for prop in props]
