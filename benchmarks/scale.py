@@ -4,9 +4,9 @@
 
 Real: the driver. Its loop, stages, ledger and data set run as in any campaign, and every label is read from
 its file and merged. The processor time that the driver takes goes by on the simulated clock too; Parsl's own
-work does not (a line of the table adds it), and nothing waits for the disk. Simulated: nodes and tasks. A task
-takes a time drawn from the distributions below, writes the files that the driver reads, and returns a made-up
-summary. Nodes die, for good; their tasks start anew elsewhere.
+work does not (a line of the table adds it), and nothing waits for the disk. Simulated: nodes and tasks, which
+take times drawn from the distributions below, write the files that the driver reads, and return made-up
+summaries. Nodes die, for good; their tasks start anew elsewhere.
 
 Of N nodes with 4 GPUs one trains, half of the others label, each a frame at a time on the whole node, and the
 rest sample, one worker per GPU. The same work with a barrier after each stage (as many labels, chunks and

@@ -13,7 +13,7 @@ from site_configs.health import HealthConfig
 from site_configs.marks import kill
 from workflow.execution.guard import one_line
 from workflow.execution.news import News
-from workflow.execution.running import RunningTask, running
+from workflow.execution.running import RunningTask, RunningTasks
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class ExecutorWatch:
         """Begin to watch; with ``queues_blocks`` there may be no manager for as long as blocks are queued."""
         self.name = name
         self.executor = executor
-        self._records = records
+        self._records = RunningTasks(records)
         self._health = health
         self._queues_blocks = queues_blocks
         self._news = news or News()
@@ -127,7 +127,7 @@ class ExecutorWatch:
         if managers or self._managers is not None:
             self._tell_of_losses(len(managers))
             self._managers = len(managers)
-        taken = [run for run in running(self._records) if run.is_alive]
+        taken = [run for run in self._records.look() if run.is_alive]
         if sum(manager["tasks"] for manager in managers) <= len(taken):
             self._flowing = time.monotonic()
         self._answered = time.monotonic()

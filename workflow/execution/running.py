@@ -128,10 +128,24 @@ class RunningTask:
             return None
 
 
-def running(directory: Path) -> list[RunningTask]:
-    """Return the tasks that workers have taken and not ended, those of lost workers included."""
-    tasks = (RunningTask.read(path) for path in directory.iterdir())
-    return [task for task in tasks if task is not None]
+class RunningTasks:
+    """The tasks of an executor that workers have taken and not ended, those of lost workers included.
+
+    Each file is read once: on a large machine there are thousands, on a file system that many share.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._known: dict[str, RunningTask] = {}
+
+    def look(self) -> list[RunningTask]:
+        """Return those of now, without what a watchdog may have added to their files."""
+        found = {
+            path.name: self._known.get(path.name) or RunningTask.read(path)
+            for path in self._directory.iterdir()
+        }
+        self._known = {name: task for name, task in found.items() if task is not None}
+        return list(self._known.values())
 
 
 def find(directory: Path, task: int) -> RunningTask | None:

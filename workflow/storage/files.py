@@ -25,7 +25,7 @@ _ZIP_HEADER = 30
 """Bytes of the fixed part of the header before each member of a zip archive."""
 _DIGEST_BYTES = 32
 _SEAL = b"blake2b:"
-_SEAL_LENGTH = len(_SEAL) + 2 * _DIGEST_BYTES
+SEAL_LENGTH = len(_SEAL) + 2 * _DIGEST_BYTES
 
 
 class DamagedFileError(ValueError):
@@ -93,9 +93,9 @@ def save_npz_atomic(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in arrays.items():
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), _npy(array))
-        archive.comment = bytes(_SEAL_LENGTH)
-    payload = buffer.getvalue()[:-_SEAL_LENGTH]
-    replace_file(path, payload + _seal(payload))
+        archive.comment = bytes(SEAL_LENGTH)
+    payload = buffer.getvalue()[:-SEAL_LENGTH]
+    replace_file(path, payload + seal(payload))
 
 
 def load_npz(path: Path) -> dict[str, NDArray[Any]]:
@@ -109,10 +109,10 @@ def load_npz(path: Path) -> dict[str, NDArray[Any]]:
         If it is torn or altered.
     """
     content = path.read_bytes()
-    payload, seal = content[:-_SEAL_LENGTH], content[-_SEAL_LENGTH:]
-    if not seal.startswith(_SEAL):
+    payload, end = content[:-SEAL_LENGTH], content[-SEAL_LENGTH:]
+    if not end.startswith(_SEAL):
         raise DamagedFileError(f"{path}: damaged, its {len(content)} bytes do not end with a checksum")
-    if seal != _seal(payload):
+    if end != seal(payload):
         raise DamagedFileError(f"{path}: damaged, its content does not match its checksum")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return {
@@ -158,5 +158,6 @@ def _header(text: bytes, length_size: int) -> tuple[tuple[int, ...], bool, np.dt
     return read(io.BytesIO(text))
 
 
-def _seal(payload: bytes) -> bytes:
+def seal(payload: bytes) -> bytes:
+    """Return the end of a file with this content: its checksum."""
     return _SEAL + blake2b(payload, digest_size=_DIGEST_BYTES).hexdigest().encode()
