@@ -25,9 +25,10 @@ import zarr
 from ase import Atoms
 
 from qm.label import Label
-from workflow.dataset import Dataset, write_segment
+from workflow.dataset import Dataset
 from workflow.storage.files import sync_tree
 from workflow.storage.label_arrays import ROWS, LabelArrays
+from workflow.storage.segments import write_segment
 from workflow.storage.spool import LabelRecord, Provenance
 
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from qm.fingerprint import label_id
 from qm.label import Label
-from workflow import dataset as dataset_module
 from workflow.dataset import Dataset
+from workflow.storage import segments
 from workflow.storage.manifest import DatasetDamagedError, DatasetError
 from workflow.storage.spool import LabelRecord, Provenance
 
@@ -123,7 +123,7 @@ def test_nothing_to_merge_is_no_new_version(dataset):
 
 
 def test_chunk_borders_do_not_show(dataset, monkeypatch):
-    monkeypatch.setattr(dataset_module, "CHUNK_ROWS", 60)
+    monkeypatch.setattr(segments, "CHUNK_ROWS", 60)
     records = make_records(range(15))
     dataset.merge(records, round=1)
     for found, expected in zip(dataset.snapshot().records(), records, strict=True):
@@ -298,7 +298,7 @@ def test_a_missing_chunk_is_named_with_the_labels_that_it_held(damaged):
 
 
 def test_a_torn_chunk_spares_the_labels_of_other_chunks(dataset, monkeypatch):
-    monkeypatch.setattr(dataset_module, "CHUNK_ROWS", 16)
+    monkeypatch.setattr(segments, "CHUNK_ROWS", 16)
     records = make_records(range(10))
     dataset.merge(records, round=1)
     folder = dataset.root / "segments" / dataset.snapshot().manifest.segments[0].name
@@ -408,7 +408,7 @@ def test_errors_survive_the_trip_between_processes(kind):
 
 def test_what_a_killed_merge_left_is_collected_by_the_next(dataset, monkeypatch):
     """Stop a merge before each of its steps in turn, as a kill would."""
-    steps = ["zarr.create_group", "workflow.dataset.sync_tree", "workflow.storage.manifest.commit"]
+    steps = ["zarr.create_group", "workflow.storage.segments.sync_tree", "workflow.storage.manifest.commit"]
     steps += ["workflow.storage.manifest.write_json_atomic"]
     dataset.merge(make_records([0]), round=0)
 
