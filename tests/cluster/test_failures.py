@@ -35,8 +35,10 @@ def test_a_dead_node_and_one_cut_off_cost_only_what_ran_there(campaign):
     tiny = campaign(
         {"nodes": 3, "sampling": {"gpus": 1}}, labeller=SLOW, stop__max_rounds=1000, **LONG_CHUNKS
     )
-    tiny.launch()
+    said = tiny.launch()
     (job,) = tiny.jobs
+    assert f"submitted job {job}" in said
+    assert f"scancel {job}" in said
     roles = ("sampling", "labelling")
     tiny.wait_until(lambda: all(tiny.running(node, role) for node in ("sn2", "sn3") for role in roles))
     in_flight = {role: {name.partition(".")[0] for name in tiny.running("*", role)} for role in roles}
@@ -52,13 +54,17 @@ def test_a_dead_node_and_one_cut_off_cost_only_what_ran_there(campaign):
     )
     tiny.finish_after(labels=4)
     assert tiny.slurm.wait_for_end(job, LONG_S) == "COMPLETED", tiny.output(job)
+    assert tiny.slurm.exit_code(job) == 0
+    ran = {(event["role"], event["host"]) for event in events(tiny.directory, "task")}
+    assert {host for role, host in ran if role == "labelling"} >= {"sn1", "sn2"}
+    assert {host for role, host in ran if role == "training"} == {"sn1"}
     check_labels(tiny)
     lost = repeated(tiny)
     assert {event["role"] for event in lost} == set(roles)
     assert 2 <= len(lost) <= sum(map(len, in_flight.values()))
-    said = "\n".join(tiny.machine)
-    assert "sn2: no sign of life any more" in said
-    assert "sn3: no sign of life any more" in said
+    told = "\n".join(tiny.machine)
+    assert "sn2: no sign of life any more" in told
+    assert "sn3: no sign of life any more" in told
     assert all(line in tiny.output(job) for line in tiny.machine)
     assert not tiny.running("sn2", "*")
     assert events(tiny.directory, "stopped")[-1]["state"] == "budget_spent"
@@ -66,9 +72,10 @@ def test_a_dead_node_and_one_cut_off_cost_only_what_ran_there(campaign):
 
 
 def test_a_job_whose_first_node_dies_begins_again_on_others(campaign):
-    tiny = campaign({"nodes": 2, "sampling": {"gpus": 1}}, labeller=SLOW, stop__max_rounds=2)
-    tiny.launch()
-    (job,) = tiny.jobs
+    """The next of its chain waits for that; there is nothing left for it to do."""
+    tiny = campaign({"nodes": 2, "sampling": {"gpus": 1}}, labeller=SLOW, stop__max_rounds=1)
+    tiny.launch("--chain", "2")
+    job, following = tiny.jobs
     tiny.wait_until(lambda: tiny.n("labelled") >= 4 and bool(tiny.running("sn2", "labelling")))
     before = Counter(event["id"] for event in events(tiny.directory, "labelled"))
     n_in_flight = 2 * len(tiny.running("*", "labelling"))  # two frames each
@@ -88,6 +95,8 @@ def test_a_job_whose_first_node_dies_begins_again_on_others(campaign):
     assert starts == [("sn1", False), ("sn2", True)]
     assert f"job {job}: lost its driver" in (tiny.directory / "logs/driver.log").read_text()
     assert "budget spent" in tiny.output(job)
+    assert "cancelled the jobs that were to follow" in tiny.output(job)
+    assert tiny.slurm.wait_for_end(following, LONG_S) == "CANCELLED"
 
 
 def test_a_silent_scheduler_and_cancelled_blocks_delay_a_pilot_and_no_more(campaign):

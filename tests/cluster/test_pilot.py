@@ -8,18 +8,7 @@ from virtual_slurm import LONG_S
 SLOW = {"kind": "ase", "calculator": "faulty_calculators.Slow", "arguments": {"seconds": 0.5}}
 
 
-def test_a_campaign_runs_in_blocks_and_leaves_none(campaign):
-    tiny = campaign({"mode": "pilot", "nodes": 1, "sampling": {"gpus": 1}}, stop__max_rounds=2)
-    said = tiny.launch()
-    assert "blocks of up to 1 node" in said
-    assert events(tiny.directory, "stopped")[-1]["state"] == "budget_spent"
-    check_books(tiny.directory)
-    hosts = {event["host"] for event in events(tiny.directory, "task")}
-    assert hosts == set(tiny.slurm.nodes)  # each role has a block of its own, on a whole node
-    tiny.wait_until(lambda: not tiny.slurm.run("squeue", "--noheader").strip(), 30)
-
-
-def test_work_of_a_standby_block_that_is_taken_away_begins_again_elsewhere(campaign):
+def test_a_campaign_runs_in_blocks_and_work_of_one_that_is_taken_away_begins_again_elsewhere(campaign):
     labelling = {"workers": 1, "standby": {"queue": "standby"}}
     site = {"mode": "pilot", "nodes": 1, "sampling": {"gpus": 1}, "labelling": labelling}
     tiny = campaign(site, labeller=SLOW, bootstrap__n_frames=40, stop__max_rounds=1)
@@ -39,3 +28,6 @@ def test_work_of_a_standby_block_that_is_taken_away_begins_again_elsewhere(campa
     assert any(event["host"] == standby for event in tasks)
     assert [event["lost_s"] > 0.0 for event in tasks].count(True) == 1
     assert f"{standby}: no sign of life any more; 1 labelling task begins again elsewhere" in tiny.machine
+    assert "blocks of up to 1 node" in (tiny.home / "output").read_text()
+    assert events(tiny.directory, "stopped")[-1]["state"] == "budget_spent"
+    tiny.wait_until(lambda: not tiny.slurm.run("squeue", "--noheader").strip(), 30)  # none is left

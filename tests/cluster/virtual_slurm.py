@@ -231,7 +231,7 @@ class VirtualSlurm:
             ReturnToService=2
             SlurmdTimeout=10
             MessageTimeout=5
-            KillWait=3
+            KillWait=10
             OverTimeLimit=0
             GresTypes=gpu
             MpiDefault=none
