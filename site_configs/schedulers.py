@@ -54,15 +54,6 @@ class Scheduler(Protocol):
     def cancel(self, job_ids: Sequence[str]) -> None:
         """Cancel jobs; those that have ended are no error."""
 
-    def begin_again(self, job_id: str) -> None:
-        """Queue a running job again, to begin anew under the same id.
-
-        Raises
-        ------
-        SchedulerError
-            If it cannot be done.
-        """
-
     def cancel_tagged(self, tag: str) -> list[str]:
         """Cancel the jobs that were submitted with a tag (see `directives`); return their ids."""
 
@@ -123,7 +114,13 @@ class SlurmScheduler:
             _run(["scancel", *job_ids], must_work=False)
 
     def begin_again(self, job_id: str) -> None:
-        """See `Scheduler.begin_again`."""
+        """Queue a running job again, to begin anew under the same id.
+
+        Raises
+        ------
+        SchedulerError
+            If it cannot be done.
+        """
         _run(["scontrol", "requeue", job_id])
 
     def cancel_tagged(self, tag: str) -> list[str]:
@@ -174,10 +171,6 @@ class LsfScheduler:
         """See `Scheduler.cancel`."""
         if job_ids:
             _run(["bkill", *job_ids], must_work=False)
-
-    def begin_again(self, job_id: str) -> None:
-        """See `Scheduler.begin_again`."""
-        _run(["brequeue", job_id])
 
     def cancel_tagged(self, tag: str) -> list[str]:
         """See `Scheduler.cancel_tagged`."""

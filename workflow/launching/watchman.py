@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from site_configs.load import SiteError, load_site
-from site_configs.local import LocalSite
-from site_configs.schedulers import Scheduler, SchedulerError, make_scheduler
+from site_configs.schedulers import SchedulerError, SlurmScheduler
+from site_configs.slurm import SlurmSite
 from workflow.display import say
 from workflow.lock import CampaignRunningError, holder
 from workflow.storage.paths import CampaignPaths
@@ -28,9 +28,9 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, required=True)
     options = parser.parse_args()
     site = load_site(options.site)
-    if isinstance(site, LocalSite):
-        raise SiteError("this site has no scheduler")
-    scheduler = make_scheduler(site)
+    if not isinstance(site, SlurmSite):
+        raise SiteError("a watchman is for sites with Slurm: LSF looks after the first node of a job itself")
+    scheduler = SlurmScheduler(site)
     job = scheduler.job_id()
     if job is None:
         raise SiteError("not inside an allocation")
@@ -63,7 +63,7 @@ def wait_until_lost(directory: Path, patience_s: float) -> str:
         time.sleep(LOOK_EVERY_S)
 
 
-def begin_again(scheduler: Scheduler, job: str) -> None:
+def begin_again(scheduler: SlurmScheduler, job: str) -> None:
     """Queue the job again; where that cannot be done end it, so that the next of its chain can begin."""
     try:
         scheduler.begin_again(job)
