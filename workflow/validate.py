@@ -19,7 +19,14 @@ from workflow.validating.dynamics import Dynamics
 from workflow.validating.numbers import seconds_text
 from workflow.validating.outputs import Report, text_table, write_outputs
 from workflow.validating.run import Examined, estimates_s, run_suite
-from workflow.validating.sources import Source, SourceError, kim_source, model_source, reference_source
+from workflow.validating.sources import (
+    Source,
+    SourceError,
+    comparison_source,
+    kim_source,
+    model_source,
+    reference_source,
+)
 from workflow.validating.store import Store
 
 DONE, INTERRUPTED, WRONG_USE = 0, 1, 2
@@ -35,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(str(error))
         return WRONG_USE
     elements = sorted(model.elements or ())
-    models, skipped = _comparison_models(options.kim)
+    models, skipped = _comparison_models(options.kim, options.compare)
     sources = [model, *([reference] if reference else []), *models]
     out: Path = options.out or Path(f"validation-{model.name.replace(' ', '-')}")
     props = properties(options.suite, options.only)
@@ -71,14 +78,16 @@ def _conditions(options: argparse.Namespace) -> Conditions:
     return Conditions(LiquidRuns(tuple(options.liquid)), melting)
 
 
-def _comparison_models(names: Sequence[str]) -> tuple[list[Source], dict[str, str]]:
-    """Return OpenKIM's models that can be used here, and why the others cannot."""
-    sources, skipped = [], {}
-    for name in names:
-        try:
-            sources.append(kim_source(name))
-        except SourceError as error:
-            skipped[name] = str(error)
+def _comparison_models(kim: Sequence[str], others: Sequence[str]) -> tuple[list[Source], dict[str, str]]:
+    """Return potentials to compare with that can be used here, and why the others cannot."""
+    sources: list[Source] = []
+    skipped: dict[str, str] = {}
+    for make, names in ((kim_source, kim), (comparison_source, others)):
+        for name in names:
+            try:
+                sources.append(make(name))
+            except SourceError as error:
+                skipped[name] = str(error)
     return sources, skipped
 
 
@@ -91,7 +100,8 @@ def _plan(
     conditions: Conditions,
 ) -> None:
     """Say what will be computed and, but for the quick suite, about how long it will take."""
-    say(f"{suite} suite of {', '.join(elements)}: {', '.join(prop.name for prop in props)}")
+    what = "asked for" if list(props) != properties(suite) else f"{suite} suite"
+    say(f"{what} of {', '.join(elements)}: {', '.join(prop.name for prop in props)}")
     long = suite != "quick" or any(prop.runs for prop in props)
     for reason in skipped.values():
         say(f"not compared: {reason}")
@@ -174,6 +184,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--melting-guess", type=_positive, metavar="K", help="where the search for melting begins")
     add("--seeds", type=_count, default=3, help="runs for each melting temperature (default %(default)s)")
+    add(
+        "--compare",
+        nargs="+",
+        default=[],
+        metavar="POTENTIAL",
+        help="compare with these: a setfl file, an ASE calculator's dotted name, or as for --reference",
+    )
     add("--kim", nargs="+", default=[], metavar="NAME", help="compare with these models of OpenKIM")
     add("--out", type=Path, metavar="DIR", help="for the results; by default validation-NAME")
     return parser

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from odd_calculators import Explodes, NotANumber, Raises
+from pages import Pages
 
 from qm.eam import ZhouEam
 from validation import trajectory
@@ -13,19 +14,6 @@ from validation.averages import block_error
 from validation.ensembles import constant_pressure, piston_along_z, pressure_gpa, set_velocities, time_step
 from validation.evaluation import NoPropertyError
 from validation.trajectory import Course, NoNotebook, follow
-
-
-class Pages(dict):
-    """A notebook in memory."""
-
-    def load(self, name):
-        return self.get(name)
-
-    def save(self, name, arrays):
-        self[name] = {key: np.array(value) for key, value in arrays.items()}
-
-    def say(self, text):
-        self.said = text
 
 
 def warm(element="Al", n=2, temperature_k=600.0):
@@ -90,7 +78,7 @@ def test_what_goes_wrong_is_said(calculator, element, reason):
 
 def test_constant_pressure_holds_temperature_and_pressure():
     measured = course(
-        1000, lambda frame, _: (frame.get_temperature(), pressure_gpa(frame), frame.get_volume())
+        800, lambda frame, _: (frame.get_temperature(), pressure_gpa(frame), frame.get_volume())
     )
     _, rows = follow(measured, warm, ZhouEam(), NoNotebook(), 1)
     temperature, pressure, volume = rows[20:].mean(axis=0)
@@ -102,11 +90,12 @@ def test_constant_pressure_holds_temperature_and_pressure():
 
 def test_the_piston_moves_one_axis_keeps_the_enthalpy_and_obeys_the_pressure():
     frame = warm(n=(2, 2, 3), temperature_k=400.0)
+    frame.set_cell(1.02 * frame.cell, scale_atoms=True)
     frame.calc = ZhouEam()
     sides = frame.cell.lengths()
     dynamics = piston_along_z(frame, "Al", 3.0, 90.0)
     enthalpies, stresses = [], []
-    for _ in range(60):
+    for _ in range(50):
         dynamics.run(10)
         enthalpies.append(dynamics.get_gibbs_free_energy())
         stresses.append(-frame.get_stress(include_ideal_gas=True)[2] * 160.2177)
@@ -125,6 +114,6 @@ def test_block_errors_know_of_correlation():
     rng = np.random.default_rng(0)
     white = rng.normal(size=8000)
     assert block_error(white) == pytest.approx(8000**-0.5, rel=0.6)
-    slow = np.repeat(rng.normal(size=80), 100)
-    assert block_error(slow) == pytest.approx(80**-0.5, rel=0.6)
+    slow = [block_error(np.repeat(rng.normal(size=80), 100)) for _ in range(50)]
+    assert np.mean(slow) == pytest.approx(80**-0.5, rel=0.15)
     assert math.isnan(block_error(white[:5]))
