@@ -129,11 +129,8 @@ def _npy(array: NDArray[Any]) -> bytes:
 
 def _start_of(member: zipfile.ZipInfo, content: bytes) -> int:
     """Return where a member's bytes begin: after its header, whose last two fields have these lengths."""
-    return (
-        member.header_offset
-        + _ZIP_HEADER
-        + sum(struct.unpack_from("<HH", content, member.header_offset + 26))
-    )
+    name_length, extra_length = struct.unpack_from("<HH", content, member.header_offset + 26)
+    return int(member.header_offset + _ZIP_HEADER + name_length + extra_length)
 
 
 def _array(path: Path, content: bytes, start: int) -> NDArray[Any]:
