@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import torch
+from ase.calculators.eam import EAM
 
 import potentials
 from potentials.calculator import EnsembleCalculator
 from potentials.storage import DamagedModelError
-from qm.config import EamConfig, LabellerConfig, PotentialLabellerConfig
+from qm.config import AseConfig, EamConfig, LabellerConfig, PotentialLabellerConfig
 from qm.fingerprint import fingerprint
 from workflow.labellers import make_labeller
 from workflow.potential_labeller import ensemble_content, find_ensemble
 from workflow.reporting.label_calculator import LabelCalculator
 from workflow.settings.errors import SettingsError
 from workflow.settings.load import load_campaign
+
+_SETFL_FORMS = {".alloy": "alloy", ".fs": "fs"}
+_DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
 class SourceError(ValueError):
@@ -132,3 +138,52 @@ def kim_source(name: str) -> Source:
     except Exception as error:
         raise SourceError(f"{name}: {type(error).__name__}: {error}") from error
     return Source(name, "comparison", calculator, None, fingerprint({"openkim": name}))
+
+
+def comparison_source(text: str) -> Source:
+    """Return a potential to compare with, by what ``--compare`` says.
+
+    That is a file of an embedded-atom potential in DYNAMO's setfl format, as LAMMPS and the NIST repository
+    have them (``.eam.alloy``, ``.alloy``, ``.eam.fs``, ``.fs``); the dotted name of an ASE calculator, such
+    as ``ase.calculators.emt.EMT``; or anything that ``--reference`` takes.
+
+    Raises
+    ------
+    SourceError
+        If it is none of these, or cannot be made here.
+    """
+    path = Path(text)
+    if path.suffix in _SETFL_FORMS:
+        return _setfl_source(path, _SETFL_FORMS[path.suffix])
+    if not path.exists() and _DOTTED_NAME.fullmatch(text):
+        return _calculator_source(text)
+    try:
+        source = reference_source(text)
+    except SourceError as error:
+        raise SourceError(str(error).replace("reference:", "comparison:", 1)) from error
+    return replace(source, name=source.name.removeprefix("reference: "), kind="comparison")
+
+
+def _setfl_source(path: Path, form: str) -> Source:
+    try:
+        calculator = EAM(potential=str(path), form=form)
+        content = path.read_bytes()
+    except Exception as error:  # a file that is no setfl fails anywhere in ASE's reader
+        raise SourceError(
+            f"{path}: no potential in setfl format ({type(error).__name__}: {error})"
+        ) from error
+    return Source(
+        path.name.removesuffix(path.suffix).removesuffix(".eam"),
+        "comparison",
+        calculator,
+        frozenset(calculator.elements),
+        fingerprint({"setfl": blake2b(content, digest_size=16).hexdigest(), "form": form}),
+    )
+
+
+def _calculator_source(name: str) -> Source:
+    try:
+        source = make_labeller(AseConfig(kind="ase", calculator=name))
+    except ValueError as error:
+        raise SourceError(f"{name}: {error}") from error
+    return Source(name, "comparison", LabelCalculator(source), None, source.fingerprint, source.close)
