@@ -100,7 +100,8 @@ def _plan(
     conditions: Conditions,
 ) -> None:
     """Say what will be computed and, but for the quick suite, about how long it will take."""
-    say(f"{suite} suite of {', '.join(elements)}: {', '.join(prop.name for prop in props)}")
+    what = "asked for" if list(props) != properties(suite) else f"{suite} suite"
+    say(f"{what} of {', '.join(elements)}: {', '.join(prop.name for prop in props)}")
     long = suite != "quick" or any(prop.runs for prop in props)
     for reason in skipped.values():
         say(f"not compared: {reason}")
