@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ import pytest
 
 from potentials.durable import replace_file, temporary_sibling
 from workflow.storage.files import (
+    SEAL_LENGTH,
     DamagedFileError,
     load_npz,
     read_json,
     remove_temporary_files,
     save_npz_atomic,
+    seal,
     temporaries,
     write_json_atomic,
 )
@@ -35,6 +38,8 @@ def arrays():
         "scalar": np.array(1.5),
         "text": np.array('{"a": "Å"}'),
         "flags": np.array([True, False]),
+        "by column": np.asfortranarray(rng.normal(size=(2, 3))),
+        "long name " * 30: np.arange(3),
     }
 
 
@@ -46,6 +51,7 @@ def test_npz_gives_back_what_was_saved(tmp_path):
     for name, array in arrays().items():
         assert loaded[name].dtype == array.dtype
         np.testing.assert_array_equal(loaded[name], array)
+        assert loaded[name].flags.writeable
 
 
 def test_npz_can_be_read_by_numpy_itself(tmp_path):
@@ -86,6 +92,14 @@ def test_objects_are_never_pickled(tmp_path):
     with pytest.raises(ValueError, match="Object arrays cannot be saved"):
         save_npz_atomic(tmp_path / "a.npz", {"a": np.array([{}], dtype=object)})
     assert list(tmp_path.iterdir()) == []
+    other = tmp_path / "other.npz"
+    np.savez(other, a=np.array([{}], dtype=object))
+    with zipfile.ZipFile(other, "a") as archive:
+        archive.comment = bytes(SEAL_LENGTH)
+    payload = other.read_bytes()[:-SEAL_LENGTH]
+    other.write_bytes(payload + seal(payload))
+    with pytest.raises(DamagedFileError, match="holds Python objects"):
+        load_npz(other)
 
 
 def test_missing_file_is_not_damage(tmp_path):
