@@ -17,6 +17,7 @@ from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers
 from ase.md.langevinbaoab import LangevinBAOAB
 from ase.md.melchionna import MelchionnaNPT
+from ase.md.nptberendsen import Inhomogeneous_NPTBerendsen
 from ase.md.velocitydistribution import Stationary, thermalize_momenta
 from ase.units import GPa, fs
 
@@ -24,7 +25,7 @@ _AL_STEP_FS, _AL_MASS_U = 2.0, 26.98
 _STEP_RANGE_FS = (0.5, 4.0)
 _THERMOSTAT_STEPS = 50
 _BAROSTAT_STEPS = 500
-_PISTON_STEPS = 150
+_PISTON_STEPS = 100
 
 
 def time_step(element: str) -> float:
@@ -73,26 +74,47 @@ def constant_pressure(
         )
 
 
-def piston_along_z(
-    frame: Atoms, element: str, pressure: float, stiffness_gpa: float, temperature_k: float = 0.0
-) -> MelchionnaNPT:
-    """Return dynamics under a pressure in GPa along z, the other axes fixed.
+def pressed_along_z(
+    frame: Atoms, element: str, temperature_k: float, pressure: float, stiffness_gpa: float
+) -> Inhomogeneous_NPTBerendsen:
+    """Return dynamics that bring a frame to a temperature and along z to a pressure, GPa, without swinging.
+
+    They sample no ensemble (Berendsen et al., J. Chem. Phys. 81, 3684 (1984)): they are for the beginning.
 
     Parameters
     ----------
     stiffness_gpa
-        About the bulk modulus; with it the cell answers within 150 steps.
-    temperature_k
-        Of a thermostat; zero: none, and the enthalpy is constant.
+        About the bulk modulus; with it the pressure is right after some hundreds of steps.
+    """
+    step = time_step(element)
+    return Inhomogeneous_NPTBerendsen(
+        frame,
+        step,
+        temperature_K=temperature_k,
+        pressure_au=pressure * GPa,
+        taut=_THERMOSTAT_STEPS * step,
+        taup=_THERMOSTAT_STEPS * step,
+        compressibility_au=1.0 / (stiffness_gpa * GPa),
+        mask=(0, 0, 1),
+    )
+
+
+def piston_along_z(frame: Atoms, element: str, pressure: float, stiffness_gpa: float) -> MelchionnaNPT:
+    """Return dynamics of constant enthalpy under a pressure in GPa along z, the other axes fixed.
+
+    Parameters
+    ----------
+    stiffness_gpa
+        About the bulk modulus; with it the cell swings within some 600 steps, longer than sound needs
+        through it.
     """
     step = time_step(element)
     Stationary(frame)
     return MelchionnaNPT(
         frame,
         step,
-        temperature_K=temperature_k,
+        temperature_K=0.0,  # asked for, not used: there is no thermostat
         externalstress=pressure * GPa,
-        ttime=_THERMOSTAT_STEPS * step if temperature_k else None,
         pfactor=(_PISTON_STEPS * step) ** 2 * stiffness_gpa * GPa,
         mask=(0, 0, 1),
     )

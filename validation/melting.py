@@ -18,7 +18,14 @@ from ase import Atoms
 from ase.units import fs
 
 from validation.averages import block_error
-from validation.ensembles import constant_pressure, constant_volume, piston_along_z, set_velocities, time_step
+from validation.ensembles import (
+    constant_pressure,
+    constant_volume,
+    piston_along_z,
+    pressed_along_z,
+    set_velocities,
+    time_step,
+)
 from validation.evaluation import NoPropertyError
 from validation.phases import phases, quenched
 from validation.stiffness import Solid
@@ -169,9 +176,9 @@ def coexistence(
         subject,
         Course(
             f"{name}, pressed",
-            asked.n_prepare,
+            asked.n_prepare // 2,
             _EVERY,
-            lambda frame, _: piston_along_z(frame, element, pressure_gpa, stiffness, start_k),
+            lambda frame, _: pressed_along_z(frame, element, start_k, pressure_gpa, stiffness),
             lambda frame, _: (frame.get_temperature(),),
             start_k,
         ),
