@@ -198,7 +198,7 @@ def test_a_crystal_far_above_melting_and_a_tiny_coexistence():
 
 @pytest.mark.slow
 def test_crystal_and_liquid_come_to_one_temperature_from_both_sides():
-    """The analytic EAM of aluminium melts at some 570 K in small cells; the crystal grows or shrinks to it."""
+    """The analytic EAM of aluminium melts at some 570 K in small cells; the crystal grows or shrinks."""
     runs = MeltingRuns(n_lateral=3, n_along=5, n_prepare=500, n_steps=4000)
     subject = eam(conditions=Conditions(melting=runs))
     cold, hot = (coexistence(subject, AL, 0.0, start_k, 1) for start_k in (520.0, 620.0))
