@@ -8,7 +8,18 @@ from validation.literature import LiteratureValue
 from validation.results import Quantity
 from workflow.reporting.texts import duration_text
 
-_DIGITS = {"Å": 4, "Å³/atom": 3, "meV/atom": 1, "GPa": 2, "eV": 3, "J/m²": 3, "mJ/m²": 1, "THz": 2, "K": 1, "g/cm³": 4}
+_DIGITS = {
+    "Å": 4,
+    "Å³/atom": 3,
+    "meV/atom": 1,
+    "GPa": 2,
+    "eV": 3,
+    "J/m²": 3,
+    "mJ/m²": 1,
+    "THz": 2,
+    "K": 1,
+    "g/cm³": 4,
+}
 _OTHERWISE = 3
 
 
