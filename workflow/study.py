@@ -70,7 +70,11 @@ def _study(options: argparse.Namespace, campaign: StudiedCampaign, out: Path) ->
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m workflow.study", description="What active learning is worth.", allow_abbrev=False
+        prog="python -m workflow.study",
+        description="What active learning is worth.",
+        epilog="Options follow the study, such as --out, --seeds, --members, --workers and --set; "
+        "STUDY --help has all.",
+        allow_abbrev=False,
     )
     studies = parser.add_subparsers(dest="study", required=True, metavar="STUDY")
     table1 = studies.add_parser(
