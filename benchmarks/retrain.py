@@ -22,7 +22,7 @@ from potentials.calculator import EnsembleCalculator
 from potentials.training.train import TrainingResult, train_ensemble
 from validation.crystals import crystal_table
 from workflow.dataset import Dataset, Snapshot
-from workflow.labellers import make_labeller
+from workflow.labellers import k_spacing_per_ang, make_labeller
 from workflow.reporting.label_calculator import LabelCalculator
 from workflow.settings.config import CampaignConfig
 from workflow.settings.load import load_campaign
@@ -45,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     members = [f"potential.n_members={options.members}"]
     print(f"{options.campaign}: {snapshot.n_labels} labels, {options.members} members, seed {options.seed}")
     config = load_campaign(paths.settings, members)
-    if len(config.elements) == 1:
+    if (
+        len(config.elements) == 1 and k_spacing_per_ang(config.labeller) is None
+    ):  # else hundreds of calculations
         print("label source\n  " + _crystals(LabelCalculator(make_labeller(config.labeller)), config))
     for tried in options.settings or _WIDTHS:
         config = load_campaign(paths.settings, members + shlex.split(tried))
