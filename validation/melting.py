@@ -265,7 +265,7 @@ def _equilibrated(
 
 
 def _half_melted(subject: Subject, solid: Atoms, start_k: float, seed: int, name: str) -> Atoms:
-    """Return the crystal with as much liquid on top of it, in a cell longer along z."""
+    """Return the crystal with as much liquid on top of it, which was made much hotter and cooled."""
     asked, element = subject.conditions.melting, subject.element
     hot_k = _HOT * start_k
 
@@ -284,6 +284,9 @@ def _half_melted(subject: Subject, solid: Atoms, start_k: float, seed: int, name
             lambda frame, rng: constant_volume(frame, element, hot_k, rng),
             lambda frame, _: (frame.get_temperature(),),
             hot_k,
+            before=lambda dynamics, step: dynamics.set_temperature(
+                hot_k if 2 * step < asked.n_prepare else start_k
+            ),
         ),
         start(),
         seed,
