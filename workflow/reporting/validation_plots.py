@@ -77,7 +77,8 @@ def _frame(ax: Axes, findings: Findings) -> None:
     values = np.array([y for curve in findings.curves for y in curve.y], dtype=np.float64)
     values = values[np.isfinite(values)]
     if len(values):
-        low, high = float(values.min()), float(np.percentile(values, 97.0))
+        steep = "energy" in findings.y_label  # compressed cells are far above what is of interest
+        low, high = float(values.min()), float(np.percentile(values, 97.0 if steep else 100.0))
         room = _HEADROOM * max(high - low, 1e-9)
         ax.set_ylim(low - room, high + 2.0 * room)
     if findings.ticks:
