@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
+from potentials.storage import DamagedModelError
 from workflow.display import complain, say
 from workflow.settings.overrides import add_set_option
 from workflow.studying.campaign_labels import StudiedCampaign, StudyError, open_campaign
@@ -26,19 +28,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     out: Path = options.out or Path(f"{options.study}-{options.campaign.resolve().name}")
     try:
-        campaign = open_campaign(options.campaign, _overrides(options))
-        study = _study(options, campaign, out)
-        for line in study.plan():
-            say(line)
-        files = study.run(say)
-    except StudyError as error:
+        with closing(open_campaign(options.campaign, _overrides(options))) as campaign:
+            study = _study(options, campaign, out)
+            for line in study.plan():
+                say(line)
+            files = study.run(say)
+    except (StudyError, DamagedModelError) as error:
         complain(str(error))
         return WRONG_USE
     except KeyboardInterrupt:
         complain(f"interrupted; what is finished is in {out}, and the same command goes on")
         return INTERRUPTED
     except OSError as error:
-        complain(f"{out}: cannot be written ({error.strerror})")
+        complain(f"{error.filename or out}: {error.strerror}")
         return INTERRUPTED
     say("\n" + ", ".join(map(str, files)))
     return DONE

@@ -60,6 +60,10 @@ class StudiedCampaign:
         """How many of the labels that train were there before any ensemble."""
         return sum(record.provenance.source != "trajectory" for record in self.learnt)
 
+    def close(self) -> None:
+        """End the label source."""
+        self.source.close()
+
     @property
     def driver(self) -> Path:
         """What drives dynamics: the label source where it is an ensemble, else the best one here."""

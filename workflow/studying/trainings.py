@@ -151,7 +151,7 @@ def _train(job: TrainingJob, checkpoint: Path, model: Path) -> str:
             seed=job.seed,
             checkpoint=checkpoint,
         )
-    except TrainingError as error:
+    except (TrainingError, ValueError) as error:  # all members diverged, or there are too few labels
         return str(error)
     assert result is not None, "nothing asks this training to stop"
     storage.save(result.ensemble, model)
