@@ -46,6 +46,7 @@ _SAME_LATTICE = 0.06  # a start farther from the result had a crystal of another
 _MORE_STARTS = 6
 _STILL_CRYSTAL = 0.6
 _SUPERHEATED = 0.85  # a crystal that melts at once is that much too hot
+_FARTHER = (0.7, 1.3)  # where one side is not known yet
 _GAP_ANG = 1.2
 
 
@@ -143,7 +144,9 @@ class _Search:
             self._low_k = max(self._low_k, run.start_k)
         self.start_k = run.temperature_k
         if not self._low_k < self.start_k < self._high_k:
-            self.start_k = 0.5 * (self._low_k + min(self._high_k, 1.2 * self._low_k))
+            low = self._low_k or _FARTHER[0] * self._high_k
+            high = self._high_k if self._high_k < math.inf else _FARTHER[1] * self._low_k
+            self.start_k = 0.5 * (low + high)
 
 
 def _mean(runs: list[Coexistence]) -> tuple[float, float]:

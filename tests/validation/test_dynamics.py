@@ -138,6 +138,15 @@ def test_the_search_comes_to_the_melting_temperature(guess_k, monkeypatch):
     assert len(good) == 3
 
 
+@pytest.mark.parametrize(("ending", "between"), [("all melted", (600, 1000)), ("all frozen", (1000, 1400))])
+def test_a_run_that_ends_on_the_wrong_side_does_not_lead_the_search_astray(ending, between):
+    search = melting._Search(1000.0)
+    nothing = np.zeros(0)
+    end_k = 1100.0 if ending == "all melted" else 900.0
+    search.learn(Coexistence(1000.0, ending, end_k, 1.0, nothing, nothing, 0.0))
+    assert between[0] < search.start_k < between[1]
+
+
 def test_what_never_stays_together_is_told_with_its_story(monkeypatch):
     monkeypatch.setattr(melting, "coexistence", fake_law(925.0, 0.0))
     found = examine(next(p for p in PROPERTIES if p.name == "melting"), eam())
