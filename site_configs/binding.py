@@ -34,20 +34,23 @@ class CoreShare:
         Cores of each worker.
     node
         Cores of the node, as its site counts them.
+    in_set
+        Cores of the executor's own resource set, where its launcher makes one (jsrun); 0 where it makes none.
+        Whether workers see only these, or the whole node, shows in how many they see.
     """
 
     first: int
     each: int
     node: int
+    in_set: int = 0
 
     def __str__(self) -> str:
-        return f"{self.first},{self.each},{self.node}"
+        return f"{self.first},{self.each},{self.node},{self.in_set}"
 
     @classmethod
     def read(cls, text: str) -> CoreShare:
         """Return what was written by ``str``."""
-        first, each, node = map(int, text.split(","))
-        return cls(first, each, node)
+        return cls(*map(int, text.split(",")))
 
 
 def bind() -> None:
@@ -72,11 +75,16 @@ def threads_of_worker(share: CoreShare, rank: int, cores: Sequence[Core]) -> Cor
     ``None`` where the node lets us use fewer than its site says.
     """
     units: Sequence[Core] = cores
-    if len(cores) < share.node:  # the site counts hardware threads
+    first = share.first
+    if len(cores) < share.node and share.in_set:
+        if len(cores) != share.in_set:
+            return None
+        first = 0
+    elif len(cores) < share.node:  # the site counts hardware threads
         units = [(thread,) for core in cores for thread in core]
-    if len(units) < share.node:
-        return None
-    first = share.first + rank * share.each
+        if len(units) < share.node:
+            return None
+    first += rank * share.each
     own = units[first : first + share.each]
     return tuple(thread for unit in own for thread in unit) if len(own) == share.each else None
 

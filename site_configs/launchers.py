@@ -66,12 +66,12 @@ class SliceLauncher(Launcher):  # type: ignore[misc]
         return f"{self._start(slice_)}bash -c {shlex.quote(chr(10).join([*lines, command]))}"
 
     def _cores(self, slice_: Slice) -> dict[str, str]:
-        """Return which cores the workers have; a resource set of jsrun holds its own only."""
+        """Return which cores the workers have."""
         if self.node_cores is None:
             return {}
-        of_set = self.site is not None and self.site.launcher == "jsrun"
-        first, node = (0, slice_.cores) if of_set else (slice_.first_core, self.node_cores)
-        return {CORES: str(CoreShare(first, slice_.cores // slice_.workers, node))}
+        in_set = slice_.cores if self.site is not None and self.site.launcher == "jsrun" else 0
+        each = slice_.cores // slice_.workers
+        return {CORES: str(CoreShare(slice_.first_core, each, self.node_cores, in_set))}
 
     def _launcher_of_labels(self, slice_: Slice) -> dict[str, str]:
         """Return what starts a label's ranks beside its worker, or on all of the worker's nodes.

@@ -38,6 +38,9 @@ def test_threads_are_sorted_by_socket_and_core(tmp_path: Path) -> None:
         (CoreShare(2, 2, 8), 1, (2, 6)),  # the site counts hardware threads
         (CoreShare(0, 1, 9), 0, None),  # fewer than the site says
         (CoreShare(0, 4, 4), 1, None),
+        (CoreShare(3, 2, 9, 4), 1, (2, 6, 3, 7)),  # a resource set of its own
+        (CoreShare(1, 1, 4, 3), 2, (3, 7)),  # a resource set that is not kept to
+        (CoreShare(0, 1, 8, 3), 0, None),
     ],
 )
 def test_a_worker_has_its_own_cores(share: CoreShare, rank: int, expected: Core | None) -> None:
