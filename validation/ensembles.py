@@ -25,6 +25,7 @@ _AL_STEP_FS, _AL_MASS_U = 2.0, 26.98
 _STEP_RANGE_FS = (0.5, 4.0)
 _THERMOSTAT_STEPS = 50
 _BAROSTAT_STEPS = 500
+_PRESS_STEPS = 15
 _PISTON_STEPS = 100
 
 
@@ -84,7 +85,7 @@ def pressed_along_z(
     Parameters
     ----------
     stiffness_gpa
-        About the bulk modulus; with it the pressure is right after some hundreds of steps.
+        About the bulk modulus; with it the pressure is right after some 100 steps.
     """
     step = time_step(element)
     return Inhomogeneous_NPTBerendsen(
@@ -93,7 +94,7 @@ def pressed_along_z(
         temperature_K=temperature_k,
         pressure_au=pressure * GPa,
         taut=_THERMOSTAT_STEPS * step,
-        taup=_THERMOSTAT_STEPS * step,
+        taup=_PRESS_STEPS * step,
         compressibility_au=1.0 / (stiffness_gpa * GPa),
         mask=(0, 0, 1),
     )
