@@ -136,6 +136,7 @@ SAFE_TO_CHANGE: tuple[str, ...] = (
     "checks",  # limits of what may enter
     "gates",
     "selector",
+    "training",  # every ensemble is trained from the labels
     "synchronisation.min_new_labels",
     "synchronisation.promotion_tolerance",
     "synchronisation.compact_segments",

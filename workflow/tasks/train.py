@@ -18,6 +18,7 @@ from potentials.training.train import TrainingError, TrainingResult, train_ensem
 from potentials.training.training_set import TrainingSet, is_validation
 from workflow.dataset import Dataset, Snapshot
 from workflow.settings.config import CampaignConfig
+from workflow.settings.load import settings_hash
 from workflow.state import round_name
 from workflow.storage.files import read_json, save_npz_atomic, write_json_atomic
 from workflow.storage.paths import CampaignPaths
@@ -62,8 +63,10 @@ def train_round(
     started = time.perf_counter()
     previous = None if promoted is None else ensemble(paths.model(promoted))
     train, validation = training_sets(Dataset.open(paths.dataset).snapshot(version), config)
-    checkpoint = paths.training(round_number)
-    checkpoint.mkdir(parents=True, exist_ok=True)
+    place = paths.training(round_number)
+    place.mkdir(parents=True, exist_ok=True)
+    # Under its settings, which may have changed since: it is then trained from the beginning.
+    checkpoint = place / f"{settings_hash(config.training)}.safetensors"
     result = train_ensemble(
         train,
         validation,
@@ -72,7 +75,7 @@ def train_round(
         training=config.training,
         seed=int(seed_sequence(config, TRAINING_STREAM, round_number).generate_state(1)[0]),
         start=previous if config.synchronisation.warm_start else None,
-        checkpoint=checkpoint / "checkpoint.safetensors",
+        checkpoint=checkpoint,
         should_stop=paths.stop_training.exists,
         device=worker_device(),
     )
@@ -94,7 +97,7 @@ def train_round(
     summary.restarted_members = list(result.restarted_members)
     summary.wall_s = time.perf_counter() - started
     _save(paths, result, summary, config)
-    shutil.rmtree(checkpoint, ignore_errors=True)
+    shutil.rmtree(place, ignore_errors=True)
     return TrainingSummary(**read_json(finished))
 
 
