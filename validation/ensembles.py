@@ -25,6 +25,7 @@ _AL_STEP_FS, _AL_MASS_U = 2.0, 26.98
 _STEP_RANGE_FS = (0.5, 4.0)
 _THERMOSTAT_STEPS = 50
 _BAROSTAT_STEPS = 500
+_HEAVIER = 16.0  # than ASE's barostat, for periods of some 500 steps: slower than sound
 _PRESS_STEPS = 15
 _PISTON_STEPS = 100
 
@@ -71,6 +72,7 @@ def constant_pressure(
             hydrostatic=True,
             T_tau=_THERMOSTAT_STEPS * step,
             P_tau=_BAROSTAT_STEPS * step,
+            P_mass_factor=_HEAVIER,
             rng=rng,
         )
 

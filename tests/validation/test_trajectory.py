@@ -85,7 +85,7 @@ def test_what_goes_wrong_is_said(calculator, element, reason):
 
 def test_constant_pressure_holds_temperature_and_pressure():
     measured = course(
-        800, lambda frame, _: (frame.get_temperature(), pressure_gpa(frame), frame.get_volume())
+        1600, lambda frame, _: (frame.get_temperature(), pressure_gpa(frame), frame.get_volume())
     )
     _, rows = follow(measured, warm, ZhouEam(), NoNotebook(), 1)
     temperature, pressure, volume = rows[20:].mean(axis=0)
