@@ -64,8 +64,9 @@ def foreign_code() -> Iterator[None]:
     except NoPropertyError:
         raise
     except Exception as error:
-        first_line = next(iter(str(error).splitlines()), "")
-        raise NoPropertyError(f"{type(error).__name__}: {first_line}") from error
+        first, *others = str(error).splitlines() or [""]
+        why = f"{first} {others[0].strip()}" if first.endswith(":") and others else first
+        raise NoPropertyError(f"{type(error).__name__}: {why}") from error
 
 
 def energy(calculator: Any, frame: Atoms) -> Energy:

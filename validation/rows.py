@@ -81,13 +81,20 @@ def _crystal_quantities(
         quantities.append(
             _of_members(f"{name}: energy above FCC", above.ev, "meV/atom", above.spread_ev, lower)
         )
-    slope, left = bulk_modulus_slope(lambda v: at(v).ev, row.volume_ang3)
-    poor = "" if left <= _POOR_FIT_EV else f"no good fit: {1000.0 * left:.1f} meV/atom off"
     return [
         *quantities,
         Quantity(f"{name}: bulk modulus", row.bulk_modulus_gpa, "GPa"),
-        Quantity(f"{name}: dB/dp", slope, "", remark=poor),
+        _slope(name, lambda volume: at(volume).ev, row.volume_ang3),
     ]
+
+
+def _slope(name: str, at: Callable[[float], float], volume_ang3: float) -> Quantity:
+    try:
+        slope, left = bulk_modulus_slope(at, volume_ang3)
+    except NoPropertyError as error:  # it reaches farther than all else
+        return Quantity(f"{name}: dB/dp", math.nan, "", remark=str(error))
+    poor = "" if left <= _POOR_FIT_EV else f"no good fit: {1000.0 * left:.1f} meV/atom off"
+    return Quantity(f"{name}: dB/dp", slope, "", remark=poor)
 
 
 def elastic_rows(structure: str, symmetry: Symmetry, strain: float, subject: Subject) -> Findings:

@@ -137,7 +137,7 @@ def kim_source(name: str) -> Source:
         calculator = KIM(name)
     except Exception as error:
         raise SourceError(f"{name}: {type(error).__name__}: {error}") from error
-    return Source(name, "comparison", calculator, None, fingerprint({"openkim": name}))
+    return Source(name.partition("__")[0], "comparison", calculator, None, fingerprint({"openkim": name}))
 
 
 def comparison_source(text: str) -> Source:
