@@ -203,7 +203,7 @@ def test_safe_changes_are_taken_on_resume_and_saved(run, settings_file, ending, 
 
 @pytest.mark.parametrize(
     "override",
-    ["seed=2", "labeller={kind: ase, calculator: ase.calculators.emt.EMT}", "potential.n_members=3"],
+    ["seed=2", "labeller={kind: ase, calculator: ase.calculators.emt.EMT}", "sampling.n_slots=9"],
 )
 def test_changed_physics_is_refused_on_resume(run, tmp_path, override):
     two_rounds(tmp_path / "here")

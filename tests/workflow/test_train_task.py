@@ -1,8 +1,24 @@
 """The training task: interrupted, taken up again, and begun anew under other settings."""
 
+import potentials
 from workflow.settings.load import load_campaign, save_resolved
 from workflow.storage.paths import CampaignPaths
 from workflow.tasks.train import train_round
+
+
+def change(paths, *settings):
+    in_force = paths.settings_in_force
+    save_resolved(load_campaign(in_force, settings), in_force)
+
+
+def test_another_potential_learns_the_same_labels_from_random_weights(tmp_path, one_round):
+    one_round(tmp_path)
+    paths = CampaignPaths(tmp_path)
+    change(paths, "synchronisation.warm_start=true", "potential.n_radial=5", "potential.hidden=[6]")
+    done = train_round(str(tmp_path), 2, 0, 1, 1)
+    assert done.previous_validation is not None
+    assert potentials.load(paths.model(2)).config.n_radial == 5
+    assert potentials.load(paths.model(1)).config.n_radial != 5
 
 
 def test_an_interrupted_training_goes_on_and_under_other_settings_begins_anew(tmp_path, one_round):
@@ -13,8 +29,7 @@ def test_an_interrupted_training_goes_on_and_under_other_settings_begins_anew(tm
     assert train_round(*task).interrupted
     (checkpoint,) = paths.training(2).iterdir()
     began = checkpoint.stat().st_mtime_ns
-    in_force = paths.settings_in_force
-    save_resolved(load_campaign(in_force, ["training.max_epochs=2"]), in_force)
+    change(paths, "training.max_epochs=2")
     assert train_round(*task).interrupted
     assert len(list(paths.training(2).iterdir())) == 2
     assert checkpoint.stat().st_mtime_ns == began

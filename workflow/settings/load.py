@@ -136,7 +136,8 @@ SAFE_TO_CHANGE: tuple[str, ...] = (
     "checks",  # limits of what may enter
     "gates",
     "selector",
-    "training",  # every ensemble is trained from the labels
+    "potential",  # every ensemble is trained from the labels
+    "training",
     "synchronisation.min_new_labels",
     "synchronisation.promotion_tolerance",
     "synchronisation.compact_segments",

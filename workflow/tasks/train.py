@@ -54,7 +54,8 @@ def train_round(
     """Train the ensemble of a round on snapshot ``version``.
 
     ``promoted`` is the cycle's promoted round: it is measured on the same validation set, and with a warm
-    start its weights are where training begins. A round whose ensemble is on disk is not trained again.
+    start its weights are where training begins, unless the settings of the potential have changed. A round
+    whose ensemble is on disk is not trained again.
     """
     paths, config = campaign(directory)
     finished = paths.model(round_number) / SUMMARY
@@ -66,7 +67,8 @@ def train_round(
     place = paths.training(round_number)
     place.mkdir(parents=True, exist_ok=True)
     # Under its settings, which may have changed since: it is then trained from the beginning.
-    checkpoint = place / f"{settings_hash(config.training)}.safetensors"
+    settings = settings_hash(config.potential) + settings_hash(config.training)
+    warm = config.synchronisation.warm_start and previous is not None and previous.config == config.potential
     result = train_ensemble(
         train,
         validation,
@@ -74,8 +76,8 @@ def train_round(
         potential=config.potential,
         training=config.training,
         seed=int(seed_sequence(config, TRAINING_STREAM, round_number).generate_state(1)[0]),
-        start=previous if config.synchronisation.warm_start else None,
-        checkpoint=checkpoint,
+        start=previous if warm else None,
+        checkpoint=place / f"{settings}.safetensors",
         should_stop=paths.stop_training.exists,
         device=worker_device(),
     )
