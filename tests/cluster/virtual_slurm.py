@@ -57,10 +57,10 @@ def _path() -> str:
 class VirtualSlurm:
     """The cluster; a context manager."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, n_nodes: int = N_NODES) -> None:
         self.base = base
         self.environment = {"SLURM_CONF": str(base / "etc/slurm.conf"), "PATH": _path()}
-        self.nodes = [f"{_PREFIX}{i}" for i in range(1, N_NODES + 1)]
+        self.nodes = [f"{_PREFIX}{i}" for i in range(1, n_nodes + 1)]
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> VirtualSlurm:
@@ -204,7 +204,7 @@ class VirtualSlurm:
             f" RealMemory=4000 Gres=gpu:{N_GPUS}"
             for i, node in enumerate(self.nodes, start=1)
         )
-        every = f"{_PREFIX}[1-{N_NODES}]"
+        every = f"{_PREFIX}[1-{len(self.nodes)}]"
         settings = f"""\
             ClusterName=virtual
             SlurmctldHost={host}({_NETWORK}.254)
@@ -289,7 +289,7 @@ class VirtualSlurm:
         shown = self.run(
             "sinfo", "--noheader", "--partition=gpu", "--Node", "--states=idle", "--format=%N", check=False
         )
-        return len(set(shown.split())) == N_NODES
+        return len(set(shown.split())) == len(self.nodes)
 
     def _kill_steps(self) -> None:
         """Kill what jobs left: everything that was started with this cluster's settings."""
