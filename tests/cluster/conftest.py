@@ -174,5 +174,6 @@ def campaign(slurm: VirtualSlurm, tmp_path: Path) -> Iterator[Callable[..., Camp
         return Campaign(slurm, tmp_path, tmp_path / "run")
 
     yield make
+    slurm.mend()
     slurm.run("scancel", "--user=root", check=False)  # what a failed test left
     slurm.wait_until_idle()

@@ -151,10 +151,14 @@ class VirtualSlurm:
             time.sleep(0.05)
         self._daemons[f"slurmd-{node}"].wait()
 
-    def revive(self, node: str) -> None:
-        """Start a killed node."""
-        self.heal(node)
-        self._start_node(node)
+    def mend(self) -> None:
+        """Start what was killed or stopped, and plug in all cables."""
+        if self._daemons["slurmctld"].poll() is not None:
+            self.start_controller()
+        for node in self.nodes:
+            self.heal(node)
+            if self._daemons[f"slurmd-{node}"].poll() is not None:
+                self._start_node(node)
 
     def processes(self, node: str) -> list[int]:
         """Return what runs on a node."""
