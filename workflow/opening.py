@@ -40,7 +40,7 @@ def tidy(paths: CampaignPaths, dataset: Dataset) -> None:
     spools = (paths.candidates, paths.labels, paths.quarantine, paths.kpoint_checks)
     for directory in (*spools, paths.trajectories, paths.models):
         remove_temporary_files(directory)
-    for unfinished in (*paths.models.glob(".*.tmp"), *paths.scratch.glob("*")):
+    for unfinished in paths.scratch.glob("*"):
         shutil.rmtree(unfinished, ignore_errors=True)
     for id_ in spooled(paths.labels) & dataset.ids:
         item_path(paths.labels, id_).unlink()

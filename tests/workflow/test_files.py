@@ -153,9 +153,13 @@ def test_temporary_files_of_killed_writers_are_removed_and_nothing_else(tmp_path
     replace_file(kept, b"a")
     left = temporary_sibling(kept)
     left.write_bytes(b"half")
-    assert temporaries(tmp_path) == [left]
+    model, link = temporary_sibling(tmp_path / "model"), temporary_sibling(tmp_path / "current")
+    model.mkdir()
+    (model / "half").touch()
+    link.symlink_to(tmp_path, target_is_directory=True)
+    assert set(temporaries(tmp_path)) == {left, model, link}
     assert remove_temporary_files(tmp_path, older_than_s=3600) == 0
-    assert remove_temporary_files(tmp_path) == 1
+    assert remove_temporary_files(tmp_path) == 3
     assert list(tmp_path.iterdir()) == [kept]
 
 

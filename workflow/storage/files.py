@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shutil
 import struct
 import time
 import zipfile
@@ -38,7 +39,7 @@ def temporaries(directory: Path) -> list[Path]:
 
 
 def remove_temporary_files(directory: Path, *, older_than_s: float = 0.0) -> int:
-    """Remove temporary files that writers left in ``directory``; return how many there were.
+    """Remove temporary files and directories that writers left in ``directory``; return how many there were.
 
     With other writers alive, ``older_than_s`` must be longer than a write takes.
     """
@@ -47,7 +48,10 @@ def remove_temporary_files(directory: Path, *, older_than_s: float = 0.0) -> int
     for path in temporaries(directory):
         try:
             if path.stat().st_mtime <= newest:
-                path.unlink()
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
                 removed += 1
         except FileNotFoundError:  # its writer has just finished
             continue
