@@ -47,7 +47,7 @@ def remove_temporary_files(directory: Path, *, older_than_s: float = 0.0) -> int
     removed = 0
     for path in temporaries(directory):
         try:
-            if path.stat().st_mtime <= newest:
+            if path.lstat().st_mtime <= newest:
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
                 else:
