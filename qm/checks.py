@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from ase import Atoms
 from vesin import NeighborList
 
 from qm.config import CheckConfig
-from qm.label import FailureReason, Label, LabelFailure
+from qm.label import FailureReason, Label, LabelFailure, Labeller
 
 MIN_CELL_HEIGHT_ANG = 0.5
 """A periodic cell thinner than this, Å, is taken for a mistake: no crystal is, and its images have no end."""
@@ -39,6 +41,14 @@ def _cell_problem(frame: Atoms) -> str | None:
         found = 0.0 if missing.any() else thinnest
         return f"periodic cell is {found:.3g} Å thin; at least {MIN_CELL_HEIGHT_ANG} Å is expected"
     return None
+
+
+def checked_label(source: Labeller, frame: Atoms, scratch: Path, config: CheckConfig) -> Label | LabelFailure:
+    """Return a frame's label, or why the source failed or the checks refuse what it found."""
+    label = source.label(frame, scratch)
+    if isinstance(label, LabelFailure):
+        return label
+    return check_label(frame, label, config, source.fingerprint) or label
 
 
 def check_label(

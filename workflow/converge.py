@@ -22,6 +22,7 @@ from sampling.builders import make_builder
 from workflow.convergence import CUTOFF_FACTORS, SPACING_FACTORS, Axis, Point, cutoff_of, recommended, sweep
 from workflow.display import complain, say
 from workflow.reporting.convergence_plot import convergence_figure
+from workflow.settings.argument_types import count, positive
 from workflow.settings.config import CampaignConfig
 from workflow.settings.errors import SettingsError
 from workflow.settings.load import load_campaign
@@ -127,35 +128,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--campaign", type=Path, required=True, metavar="FILE", help="its settings")
-    add("--frames", type=_count, default=3, metavar="N", help="random cells to label (default %(default)s)")
+    add("--frames", type=count, default=3, metavar="N", help="random cells to label (default %(default)s)")
     add(
         "--cutoffs",
-        type=_positive,
+        type=positive,
         nargs="+",
         metavar="VALUE",
         help="cutoffs to try, in its unit; by default around its own",
     )
-    add("--spacings", type=_positive, nargs="+", metavar="PER_ANG", help="spacings of k-points to try")
-    add("--energy-error", type=_positive, default=5.0, metavar="MEV", help="per atom (default %(default)s)")
-    add("--force-error", type=_positive, default=0.05, metavar="EV_PER_ANG", help="(default %(default)s)")
-    add("--workers", type=_count, default=1, metavar="N", help="labels side by side (default %(default)s)")
+    add("--spacings", type=positive, nargs="+", metavar="PER_ANG", help="spacings of k-points to try")
+    add("--energy-error", type=positive, default=5.0, metavar="MEV", help="per atom (default %(default)s)")
+    add("--force-error", type=positive, default=0.05, metavar="EV_PER_ANG", help="(default %(default)s)")
+    add("--workers", type=count, default=1, metavar="N", help="labels side by side (default %(default)s)")
     add("--out", type=Path, metavar="DIR", help="for table and plot; by default convergence-NAME")
     add_set_option(parser, "labeller.k_shift=[1,1,1]")
     return parser
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, found {text}")
-    return value
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0.0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text}")
-    return value
 
 
 if __name__ == "__main__":

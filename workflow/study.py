@@ -14,6 +14,7 @@ from pathlib import Path
 
 from potentials.storage import DamagedModelError
 from workflow.display import complain, say
+from workflow.settings.argument_types import count, positive
 from workflow.settings.overrides import add_set_option
 from workflow.studying.campaign_labels import StudiedCampaign, StudyError, open_campaign
 from workflow.studying.conventional import ConventionalConfig
@@ -83,16 +84,16 @@ def _parser() -> argparse.ArgumentParser:
         "table1", help="active-learned data against FCC and melts", allow_abbrev=False
     )
     _add_common(table1)
-    table1.add_argument("--labels", type=_count, metavar="N", help="to learn from, at most; default: all")
+    table1.add_argument("--labels", type=count, metavar="N", help="to learn from, at most; default: all")
     efficiency = studies.add_parser(
         "efficiency", help="active learning against random selection", allow_abbrev=False
     )
     _add_common(efficiency)
     add = efficiency.add_argument
-    add("--sizes", type=_count, nargs="+", metavar="N", help="labels to learn from; default: four sizes")
+    add("--sizes", type=count, nargs="+", metavar="N", help="labels to learn from; default: four sizes")
     add("--factor", type=_at_least_one, default=2.0, metavar="X", help=_FACTOR)
-    add("--frames-per-trajectory", type=_count, default=12, metavar="N", help=_FRAMES)
-    add("--test-frames", type=_count, default=80, metavar="N", help="of each test set (default %(default)s)")
+    add("--frames-per-trajectory", type=count, default=12, metavar="N", help=_FRAMES)
+    add("--test-frames", type=count, default=80, metavar="N", help="of each test set (default %(default)s)")
     return parser
 
 
@@ -104,33 +105,19 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("campaign", type=Path, metavar="CAMPAIGN", help="directory of a campaign of one element")
     add("--out", type=Path, metavar="DIR", help="for everything; default STUDY-CAMPAIGN")
-    add("--seeds", type=_count, default=3, metavar="N", help="trainings of each kind (default %(default)s)")
-    add("--members", type=_count, metavar="N", help="size of the ensembles; default: the campaign's")
-    add("--workers", type=_count, default=1, metavar="N", help="processes (default %(default)s)")
+    add("--seeds", type=count, default=3, metavar="N", help="trainings of each kind (default %(default)s)")
+    add("--members", type=count, metavar="N", help="size of the ensembles; default: the campaign's")
+    add("--workers", type=count, default=1, metavar="N", help="processes (default %(default)s)")
     add(
         "--md-ps",
-        type=_positive,
+        type=positive,
         default=4.0,
         metavar="PS",
         help="each crystal or melt (default %(default)s)",
     )
-    add("--crystal-k", type=_positive, nargs=2, default=(50.0, 900.0), metavar="K", help="(50 900)")
-    add("--melt-k", type=_positive, nargs=2, default=(900.0, 2000.0), metavar="K", help="(900 2000)")
+    add("--crystal-k", type=positive, nargs=2, default=(50.0, 900.0), metavar="K", help="(50 900)")
+    add("--melt-k", type=positive, nargs=2, default=(900.0, 2000.0), metavar="K", help="(900 2000)")
     add_set_option(parser, "training.max_epochs=20")
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, found {text}")
-    return value
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0.0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text}")
-    return value
 
 
 def _at_least_one(text: str) -> float:

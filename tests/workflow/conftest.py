@@ -5,7 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from random_ensemble import random_ensemble
 from tiny_campaign import run_tiny, tiny_config
+
+from potentials import storage
 
 Copy = Callable[[Path], Path]
 
@@ -21,3 +24,10 @@ def one_round(tmp_path_factory: pytest.TempPathFactory) -> Copy:
         return directory
 
     return copy
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Return the directory of an ensemble of random networks."""
+    storage.save(random_ensemble("Al"), tmp_path / "model")
+    return tmp_path / "model"

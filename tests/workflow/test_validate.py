@@ -52,12 +52,6 @@ def short_suite(monkeypatch):
     return computed
 
 
-@pytest.fixture
-def model(tmp_path):
-    storage.save(random_ensemble("Al"), tmp_path / "model")
-    return tmp_path / "model"
-
-
 def run(model, out, *options):
     return validate.main([str(model), "--out", str(out), *options])
 

@@ -9,7 +9,6 @@ from ase.calculators.emt import EMT
 from random_ensemble import random_ensemble
 
 import validation.suite
-from potentials import storage
 from potentials.calculator import EnsembleCalculator
 from validation.results import Findings, Quantity
 from validation.subject import Lattice, Subject
@@ -50,12 +49,6 @@ def subjects(monkeypatch):
     monkeypatch.setattr(validation.suite, "PROPERTIES", props)
     monkeypatch.setattr(validate, "PROPERTIES", props)
     return given
-
-
-@pytest.fixture
-def model(tmp_path):
-    storage.save(random_ensemble("Al"), tmp_path / "model")
-    return tmp_path / "model"
 
 
 def run(model, out, *options):

@@ -40,7 +40,15 @@ class Properties:
 
     def _on_result(self, number: int, suite: str, result: TaskResult) -> None:
         self._running = None
-        found = result.value if result.ok else PropertySummary(number, suite, ok=False, message=result.error)
-        self._driver.record("properties", **asdict(found))
+        record_properties(self._driver, number, suite, result)
         if not result.ok:
             self._driver.note(f"property suite of round {number}: {result.error}")
+
+
+def record_properties(driver: Driver, number: int, suite: str, result: TaskResult) -> PropertySummary:
+    """Write down what the suite found of a round's ensemble, or why it found nothing, and return that."""
+    found: PropertySummary = (
+        result.value if result.ok else PropertySummary(number, suite, ok=False, message=result.error)
+    )
+    driver.record("properties", **asdict(found))
+    return found

@@ -14,11 +14,12 @@ from workflow.execution.guard import TaskResult
 from workflow.ledger import Event
 from workflow.promotion_gate import refusals_in_a_row, unmet_conditions
 from workflow.stages.labelling import Labelling
+from workflow.stages.properties import record_properties
 from workflow.state import Round, validation_score
 from workflow.storage.files import DamagedFileError
 from workflow.storage.spool import LabelRecord, item_path, read_label
 from workflow.tasks.train import TrainingSummary, point_current_at, train_round
-from workflow.tasks.validate import PropertySummary, quantities_of_round, validate_round
+from workflow.tasks.validate import quantities_of_round, validate_round
 
 _REMEDY = "See logs/ for the error; mend its cause, then run the same command again."
 
@@ -154,12 +155,7 @@ class Training:
         self._running.discard(round_.cycle)
         driver = self._driver
         validation = driver.config.validation
-        found = (
-            result.value
-            if result.ok
-            else PropertySummary(round_.number, validation.suite, ok=False, message=result.error)
-        )
-        driver.record("properties", **asdict(found))
+        found = record_properties(driver, round_.number, validation.suite, result)
         unmet = self._unmet(round_) if found.ok else [f"the property suite failed: {found.message}"]
         n_refusals = refusals_in_a_row(driver.state.rounds.values(), round_.cycle)
         if not unmet:

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from potentials.storage import DamagedModelError
-from potentials.training.training_set import TrainingSet, is_validation
+from potentials.training.training_set import is_validation
 from qm.config import PotentialLabellerConfig
 from qm.label import Labeller
 from workflow.dataset import Dataset
@@ -113,15 +111,4 @@ def open_campaign(directory: Path, overrides: Sequence[str] = ()) -> StudiedCamp
         learnt=tuple(r for r in ordered if not is_validation(r.id, fraction)),
         held_out=tuple(r for r in ordered if is_validation(r.id, fraction)),
         trajectories={name: tuple(ids) for name, ids in driven.items()},
-    )
-
-
-def training_set(records: Sequence[LabelRecord]) -> TrainingSet:
-    """Return labels as a training takes them."""
-    return TrainingSet(
-        ids=[record.id for record in records],
-        frames=[record.frame for record in records],
-        energies_ev=np.array([record.label.energy_ev for record in records]),
-        forces_ev_per_ang=[record.label.forces_ev_per_ang for record in records],
-        stresses_ev_per_ang3=[record.label.stress_ev_per_ang3 for record in records],
     )

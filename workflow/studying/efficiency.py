@@ -32,7 +32,7 @@ import potentials
 from potentials.training.training_set import TrainingSet
 from qm.fingerprint import fingerprint
 from workflow.storage.spool import LabelRecord, Provenance
-from workflow.studying.campaign_labels import StudiedCampaign, StudyError, training_set
+from workflow.studying.campaign_labels import StudiedCampaign, StudyError
 from workflow.studying.conventional import ConventionalConfig, n_trajectories
 from workflow.studying.costs import mean_atoms, seconds_per_atom_step, seconds_per_label
 from workflow.studying.crossing import Crossing, crossing
@@ -44,6 +44,7 @@ from workflow.studying.plots import ENERGY, FORCE, efficiency_plot
 from workflow.studying.replay import Replay, drawn_at_random, plan_replays, replay
 from workflow.studying.table1 import as_candidates, conventional_snapshots
 from workflow.studying.trainings import Trained, TrainingJob, in_processes, train_all
+from workflow.tasks.train import training_set
 from workflow.validating.numbers import seconds_text
 
 ACTIVE, RANDOM = "active learning", "random selection"

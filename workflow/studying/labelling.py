@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from ase import Atoms
 
-from qm.checks import check_label
+from qm.checks import checked_label
 from qm.fingerprint import label_id
 from qm.label import LabelFailure
 from sampling.gates import reject_reason
@@ -49,15 +49,9 @@ class Labels:
             self.n_refused += 1
             return None
         with TemporaryDirectory() as scratch:
-            label = source.label(frame, Path(scratch))
-        failure = (
-            label
-            if isinstance(label, LabelFailure)
-            else check_label(frame, label, config.checks, source.fingerprint)
-        )
-        if failure is not None or isinstance(label, LabelFailure):
-            reason, message = (failure.reason, failure.message) if failure else ("", "")
-            write_refusal(self._refused, Refusal(id_, frame, reason, message, provenance))
+            label = checked_label(source, frame, Path(scratch), config.checks)
+        if isinstance(label, LabelFailure):
+            write_refusal(self._refused, Refusal(id_, frame, label.reason, label.message, provenance))
             self.n_refused += 1
             return None
         record = LabelRecord(id_, frame, label, provenance)

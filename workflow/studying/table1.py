@@ -18,7 +18,7 @@ import numpy as np
 import potentials
 from potentials.training.training_set import TrainingSet
 from workflow.storage.spool import LabelRecord, Provenance
-from workflow.studying.campaign_labels import StudiedCampaign, StudyError, training_set
+from workflow.studying.campaign_labels import StudiedCampaign, StudyError
 from workflow.studying.conventional import (
     PHASES,
     ConventionalConfig,
@@ -32,6 +32,7 @@ from workflow.studying.figures import METRICS, Bar, aligned, error_rows, over_se
 from workflow.studying.labelling import Labels
 from workflow.studying.plots import table1_plot
 from workflow.studying.trainings import Trained, TrainingJob, in_processes, train_all
+from workflow.tasks.train import training_set
 from workflow.validating.numbers import seconds_text
 
 ACTIVE, CONVENTIONAL = "active-learned", "FCC and melts"

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qm.checks import check_label
+from qm.checks import checked_label
 from qm.kpoints import mesh
 from qm.label import Label, LabelFailure
 from workflow.labellers import k_spacing_per_ang, make_labeller, with_finer_mesh
@@ -96,16 +96,11 @@ def _check(paths: CampaignPaths, config: CampaignConfig, record: LabelRecord) ->
         closing(make_labeller(denser)) as source,
         TemporaryDirectory(prefix=f"{record.id}-", dir=paths.scratch, ignore_cleanup_errors=True) as scratch,
     ):
-        found = source.label(record.frame, Path(scratch))
-        refused = isinstance(found, Label) and check_label(
-            record.frame, found, config.checks, source.fingerprint
-        )
-    failure = found if isinstance(found, LabelFailure) else refused
-    if isinstance(failure, LabelFailure):
+        found = checked_label(source, record.frame, Path(scratch), config.checks)
+    if isinstance(found, LabelFailure):
         return KpointCheck(
-            record.id, ok=False, reason=failure.reason, message=failure.message, wall_s=failure.wall_s
+            record.id, ok=False, reason=found.reason, message=found.message, wall_s=found.wall_s
         )
-    assert isinstance(found, Label)
     return _difference(
         record, found, *(_mesh(record, k_spacing_per_ang(c)) for c in (config.labeller, denser))
     )

@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from potentials.disagreement import Calibration
 from qm.fingerprint import label_id
 from sampling.builders import make_builder
@@ -25,7 +23,7 @@ from workflow.state import round_name
 from workflow.storage.files import DamagedFileError, read_json, write_json_atomic
 from workflow.storage.paths import CampaignPaths
 from workflow.storage.spool import Candidate, Provenance, write_candidate
-from workflow.tasks.context import SAMPLING_STREAM, campaign, labeller
+from workflow.tasks.context import SAMPLING_STREAM, campaign, labeller, seed_sequence
 from workflow.tasks.models import ensemble
 
 logger = logging.getLogger(__name__)
@@ -95,7 +93,7 @@ def _group_before(
     paths: CampaignPaths, config: CampaignConfig, cycle: int, group: int, chunk: int
 ) -> SlotGroup:
     """Return the state to go on from; where it cannot be read, a group with new trajectories."""
-    seed = np.random.SeedSequence(config.seed, spawn_key=(SAMPLING_STREAM, cycle, group))
+    seed = seed_sequence(config, SAMPLING_STREAM, cycle, group)
     fresh = new_group(f"c{cycle}-g{group:04d}", seed, config.sampling.n_slots)
     if chunk == 1:
         return fresh

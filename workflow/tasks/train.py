@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from workflow.settings.load import settings_hash
 from workflow.state import round_name
 from workflow.storage.files import read_json, save_npz_atomic, write_json_atomic
 from workflow.storage.paths import CampaignPaths
+from workflow.storage.spool import LabelRecord
 from workflow.tasks.context import TRAINING_STREAM, campaign, seed_sequence
 from workflow.tasks.models import ensemble, worker_device
 
@@ -105,19 +107,23 @@ def train_round(
 
 def training_sets(snapshot: Snapshot, config: CampaignConfig) -> tuple[TrainingSet, TrainingSet]:
     """Return the labels of a snapshot that train, and those, chosen by hash, that never do."""
-    records = list(snapshot.records())
-    everything = TrainingSet(
-        ids=[record.id for record in records],
-        frames=[record.frame for record in records],
-        energies_ev=np.array([record.label.energy_ev for record in records]),
-        forces_ev_per_ang=[record.label.forces_ev_per_ang for record in records],
-        stresses_ev_per_ang3=[record.label.stress_ev_per_ang3 for record in records],
-    )
+    everything = training_set(list(snapshot.records()))
     fraction = config.synchronisation.validation_fraction
     held_out = [is_validation(id_, fraction) for id_ in everything.ids]
     return (
         everything.subset([i for i, out in enumerate(held_out) if not out]),
         everything.subset([i for i, out in enumerate(held_out) if out]),
+    )
+
+
+def training_set(records: Sequence[LabelRecord]) -> TrainingSet:
+    """Return labels as a training takes them."""
+    return TrainingSet(
+        ids=[record.id for record in records],
+        frames=[record.frame for record in records],
+        energies_ev=np.array([record.label.energy_ev for record in records]),
+        forces_ev_per_ang=[record.label.forces_ev_per_ang for record in records],
+        stresses_ev_per_ang3=[record.label.stress_ev_per_ang3 for record in records],
     )
 
 
