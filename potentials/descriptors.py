@@ -23,7 +23,7 @@ from potentials.config import AniConfig
 RADIAL_FACTOR = 0.25
 ANGULAR_FACTOR = 2.0
 COSINE_FACTOR = 0.95
-OVERLAP = 1.25
+OVERLAP = 0.8
 """Standard deviation of shells and angles over their distance, where settings leave it open."""
 SHORTEST_ANG = 1e-3
 """Shorter distances count as this one, so that coincident atoms give finite numbers, Å."""

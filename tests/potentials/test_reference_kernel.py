@@ -155,14 +155,14 @@ def test_shells_and_angles_are_the_published_ones() -> None:
 
 
 def test_shells_and_angles_overlap_unless_told_otherwise() -> None:
-    """A bell has fallen to 1/√e at its standard deviation, here 1.25 times the distance to its neighbour."""
+    """A bell has fallen to 1/√e at its standard deviation, here 0.8 times the distance to its neighbour."""
     spec = DescriptorSpec.from_config(AniConfig(radial_cutoff_ang=6.5, n_radial=24, n_angular_radial=6), 1)
     radial_step = spec.radial_shifts_ang[1] - spec.radial_shifts_ang[0]
     angular_step = spec.angular_shifts_ang[1] - spec.angular_shifts_ang[0]
     angle_step = spec.angle_shifts_rad[1] - spec.angle_shifts_rad[0]
-    assert math.exp(-spec.radial_eta_per_ang2 * (1.25 * radial_step) ** 2) == pytest.approx(math.exp(-0.5))
-    assert math.exp(-spec.angular_eta_per_ang2 * (1.25 * angular_step) ** 2) == pytest.approx(math.exp(-0.5))
-    bell = ((1 + math.cos(1.25 * angle_step)) / 2) ** spec.zeta
+    assert math.exp(-spec.radial_eta_per_ang2 * (0.8 * radial_step) ** 2) == pytest.approx(math.exp(-0.5))
+    assert math.exp(-spec.angular_eta_per_ang2 * (0.8 * angular_step) ** 2) == pytest.approx(math.exp(-0.5))
+    bell = ((1 + math.cos(0.8 * angle_step)) / 2) ** spec.zeta
     assert bell == pytest.approx(math.exp(-0.5), rel=0.05)
     given = DescriptorSpec.from_config(AniConfig(**PUBLISHED_WIDTHS), 1)
     assert (given.radial_eta_per_ang2, given.angular_eta_per_ang2, given.zeta) == (43.9, 6.5, 69.4)

@@ -13,7 +13,8 @@ from pages import Pages
 from qm.eam import ZhouEam
 from validation import dynamics_rows, melting
 from validation.conditions import Conditions, LiquidRuns, MeltFreezeRun, MeltingRuns, StatePoint
-from validation.liquid import _first_shell, liquid, rdf
+from validation.liquid import Liquid, _first_shell, liquid, rdf
+from validation.literature import literature
 from validation.melting import Coexistence, between_layers, coexistence, stacked
 from validation.stiffness import Solid, solid
 from validation.subject import Lattice, Subject
@@ -173,6 +174,20 @@ def test_lost_phases_and_few_runs_are_remarked_and_pressures_follow_each_other(m
     assert "from 1300 K all melted" in zero.remark
     first_at_two = next(start for pressure, start in starts if pressure == 2.0)
     assert 925.0 < first_at_two < 1100.0
+
+
+def test_published_values_are_of_quantities_that_the_runs_have(monkeypatch):
+    shells = np.ones(3)
+    state = Liquid(1123.0, 0.0, 2.3, 0.01, shells, shells, shells, 2.8, 2.4, 11.0, 0.0)
+    monkeypatch.setattr(dynamics_rows, "melted", lambda *_: None)
+    monkeypatch.setattr(dynamics_rows, "liquid", lambda *_: state)
+    monkeypatch.setattr(melting, "coexistence", fake_law(925.0, 200.0))
+    subject = eam(conditions=Conditions(LiquidRuns((StatePoint(1123.0),))))
+    rows = [dynamics_rows.liquid_density_rows(subject), dynamics_rows.melting_rows(subject)]
+    units = {quantity.name: quantity.unit for found in rows for quantity in found.quantities}
+    published = [value for value in literature("Al") if value.quantity.startswith(("liquid", "melt"))]
+    assert {value.quantity for value in published} == set(units)
+    assert all(units[value.quantity] == value.unit for value in published)
 
 
 def test_slabs_are_stacked_without_atoms_on_top_of_each_other():

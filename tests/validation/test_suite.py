@@ -175,8 +175,9 @@ def test_the_published_ani_al_is_as_its_authors_say(full):
 def test_published_values_are_of_quantities_that_the_suite_has(full):
     units = {name: q.unit for name, q in quantities(full).items()}
     for value in literature("Al"):
-        assert units[value.quantity] == value.unit, value
         assert value.source
+        if not value.quantity.startswith(("liquid", "melt")):  # of those: test_runs_of_dynamics
+            assert units[value.quantity] == value.unit, value
     published = {value.quantity for value in published_errors("Al")}
     assert {name for name in published if not name.endswith("RMS difference")} <= set(units)
     assert {name.removesuffix(": RMS difference") for name in published if "RMS" in name} <= set(full)
