@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 _PLACE_WINDOW = np.linspace(0.96, 1.04, 9)
 _CURVATURE_WINDOW = np.linspace(0.99, 1.01, 9)
-_SLOPE_WINDOW = np.linspace(0.88, 1.12, 13)
+_WIDE_WINDOW = np.linspace(0.88, 1.12, 13)
 _MOST_WINDOWS = 12
 
 
@@ -35,6 +35,23 @@ class Equilibrium:
 
     volume_ang3: float
     bulk_modulus_gpa: float
+
+
+@dataclass(frozen=True)
+class WideFit:
+    """What a fit far around the equilibrium says.
+
+    Attributes
+    ----------
+    bulk_modulus_gpa, slope
+        Bulk modulus at zero pressure and its derivative by pressure, dB/dp.
+    left_ev
+        Root mean square of what the fit leaves, eV/atom.
+    """
+
+    bulk_modulus_gpa: float
+    slope: float
+    left_ev: float
 
 
 def deepest_minimum(volumes: NDArray[np.float64], energies: Sequence[float]) -> tuple[float, str]:
@@ -81,20 +98,18 @@ def fit_equilibrium(energy: Callable[[float], float], centre_ang3: float) -> Equ
     return _fit_in_window(energy, place.volume_ang3, _CURVATURE_WINDOW)
 
 
-def bulk_modulus_slope(energy: Callable[[float], float], volume_ang3: float) -> tuple[float, float]:
-    """Return dB/dp of a crystal by a Birch-Murnaghan fit over ±12 % of its volume; NaN where that fails.
-
-    The other number is the root mean square of what the fit leaves, eV/atom.
-    """
-    volumes = volume_ang3 * _SLOPE_WINDOW
+def wide_fit(energy: Callable[[float], float], volume_ang3: float) -> WideFit:
+    """Return a Birch-Murnaghan fit over ±12 % of a crystal's volume; NaN where that fails."""
+    volumes = volume_ang3 * _WIDE_WINDOW
     energies = np.array([energy(float(v)) for v in volumes])
     fit = EquationOfState(volumes, energies, eos="birchmurnaghan")
     try:
         fit.fit(warn=False)
     except (ValueError, RuntimeError):  # not finite, or no fit found
-        return math.nan, math.nan
+        return WideFit(math.nan, math.nan, math.nan)
     left = energies - fit.func(volumes, *fit.eos_parameters)
-    return float(fit.eos_parameters[2]), float(np.sqrt(np.mean(left**2)))
+    _, modulus, slope, _ = fit.eos_parameters
+    return WideFit(float(modulus) / GPa, float(slope), float(np.sqrt(np.mean(left**2))))
 
 
 def _fit_in_window(

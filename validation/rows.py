@@ -11,7 +11,7 @@ from validation.bain_path import BCC, FCC, bain_path
 from validation.crystal_cells import STRUCTURES, Structure, typical_volume_ang3
 from validation.crystals import Crystal, cold_curve, crystal
 from validation.elastic import STRAIN, Symmetry, elastic_constants
-from validation.equation_of_state import bulk_modulus_slope
+from validation.equation_of_state import wide_fit
 from validation.evaluation import Energy, NoPropertyError, energy
 from validation.phonons import PATH, phonon_bands
 from validation.point_defects import PointDefect, dumbbell_100, octahedral, vacancy
@@ -20,6 +20,7 @@ from validation.stacking_faults import N_LAYERS, FaultPath, slip_path, twinning_
 from validation.subject import Subject
 from validation.surfaces import FACETS, surface
 
+_ROUGH = 0.25  # share of the bulk modulus
 _POOR_FIT_EV = 1e-3
 _VOLUMES = np.linspace(0.75, 1.35, 25)
 
@@ -81,20 +82,25 @@ def _crystal_quantities(
         quantities.append(
             _of_members(f"{name}: energy above FCC", above.ev, "meV/atom", above.spread_ev, lower)
         )
-    return [
-        *quantities,
-        Quantity(f"{name}: bulk modulus", row.bulk_modulus_gpa, "GPa"),
-        _slope(name, lambda volume: at(volume).ev, row.volume_ang3),
-    ]
+    return [*quantities, *_stiffness(name, row, lambda volume: at(volume).ev)]
 
 
-def _slope(name: str, at: Callable[[float], float], volume_ang3: float) -> Quantity:
+def _stiffness(name: str, row: Crystal, at: Callable[[float], float]) -> tuple[Quantity, Quantity]:
+    """Return bulk modulus and dB/dp; on a rough curve the first depends on how far around one looks."""
+    modulus, unit = row.bulk_modulus_gpa, "GPa"
     try:
-        slope, left = bulk_modulus_slope(at, volume_ang3)
+        wide = wide_fit(at, row.volume_ang3)
     except NoPropertyError as error:  # it reaches farther than all else
-        return Quantity(f"{name}: dB/dp", math.nan, "", remark=str(error))
-    poor = "" if left <= _POOR_FIT_EV else f"no good fit: {1000.0 * left:.1f} meV/atom off"
-    return Quantity(f"{name}: dB/dp", slope, "", remark=poor)
+        return Quantity(f"{name}: bulk modulus", modulus, unit), Quantity(
+            f"{name}: dB/dp", math.nan, "", remark=str(error)
+        )
+    rough = abs(modulus - wide.bulk_modulus_gpa) > _ROUGH * abs(wide.bulk_modulus_gpa)
+    other = f"rough: {wide.bulk_modulus_gpa:.0f} GPa over ±12 % of volume" if rough else ""
+    poor = "" if wide.left_ev <= _POOR_FIT_EV else f"no good fit: {1000.0 * wide.left_ev:.1f} meV/atom off"
+    return (
+        Quantity(f"{name}: bulk modulus", modulus, unit, remark=other),
+        Quantity(f"{name}: dB/dp", wide.slope, "", remark=poor),
+    )
 
 
 def elastic_rows(structure: str, symmetry: Symmetry, strain: float, subject: Subject) -> Findings:

@@ -14,6 +14,8 @@ from qm.config import EamConfig
 from qm.eam import EamLabeller
 from validation.crystal_cells import ALLOYS, IDEAL_HCP, STRUCTURES, typical_volume_ang3
 from validation.crystals import alloy_table, cold_curve, crystal, crystal_table
+from validation.subject import Subject
+from validation.suite import COLD_CURVES, PROPERTIES, examine
 from workflow.reporting.label_calculator import LabelCalculator
 
 NEAREST = {
@@ -191,3 +193,24 @@ def test_emt_orders_copper_and_gold():
     assert ordered["L1_2", "Cu3Au"].above_lowest_mev < 0
     assert ordered["L1_0", "CuAu"].c_over_a < 1.0
     assert ordered["L1_0", "CuAu"].energy_ev < ordered["B2", "CuAu"].energy_ev
+
+
+@pytest.mark.parametrize("ripple_ev", [0.0, 1e-4])
+def test_a_rough_curve_is_told_beside_its_bulk_modulus(ripple_ev):
+    """Ripples of 0.1 meV, 2.4 % of volume long, nearly double the curvature at the minimum."""
+    stiffness = 80.0 * GPa / 16.6
+
+    def energy(volume):
+        away = volume - 16.6
+        return 0.5 * stiffness * away**2 - ripple_ev * math.cos(2 * math.pi * away / 0.4)
+
+    prop = next(p for p in PROPERTIES if p.name == COLD_CURVES)
+    found = {q.name: q for q in examine(prop, Subject(Function(energy), "Al")).quantities}
+    modulus = found["FCC: bulk modulus"]
+    if ripple_ev:
+        assert modulus.value > 110.0
+        assert "rough: " in modulus.remark
+        assert "GPa over ±12 % of volume" in modulus.remark
+    else:
+        assert modulus.value == pytest.approx(80.0, rel=0.01)
+        assert modulus.remark == ""
