@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from scipy.optimize import minimize_scalar
 from validation.crystal_cells import ALLOYS, STRUCTURES, Structure, typical_volume_ang3
 from validation.elastic import CubicConstants, cubic_constants
 from validation.equation_of_state import NoEquilibriumError, deepest_minimum, fit_equilibrium
-from validation.evaluation import NoPropertyError, energy
+from validation.evaluation import Energy, NoPropertyError, energy
 
 _SCAN = np.geomspace(0.62, 1.6, 25)
 _C_OVER_A_PASSES = 2
@@ -54,10 +56,11 @@ class Crystal:
         Which crystal, of what.
     volume_ang3, lattice_ang, c_over_a
         Volume per atom, lattice constant a, and c/a where it is free.
-    energy_ev, spread_mev
-        Energy per atom, and its standard deviation over the members of an ensemble.
-    above_lowest_mev
-        Energy per atom above the lowest crystal of the same table; for compounds, the formation energy.
+    energy_ev, members_ev
+        Energy per atom, and what each member of an ensemble says; empty where there are none.
+    above_lowest_mev, spread_mev
+        Energy per atom above the lowest crystal of the same table, for compounds the formation energy, and
+        its standard deviation over the members; not-a-number where there are none.
     bulk_modulus_gpa
         From a third-order Birch-Murnaghan fit over ±1 % of volume, at fixed c/a.
     c11_gpa, c12_gpa, c44_gpa
@@ -72,8 +75,9 @@ class Crystal:
     lattice_ang: float = math.nan
     c_over_a: float | None = None
     energy_ev: float = math.nan
-    spread_mev: float = math.nan
+    members_ev: Sequence[float] = ()
     above_lowest_mev: float = math.nan
+    spread_mev: float = math.nan
     bulk_modulus_gpa: float = math.nan
     c11_gpa: float = math.nan
     c12_gpa: float = math.nan
@@ -85,6 +89,18 @@ class Crystal:
         """Whether there is an equilibrium."""
         return math.isfinite(self.energy_ev)
 
+    @property
+    def energy(self) -> Energy:
+        """Energy per atom."""
+        return Energy(self.energy_ev, np.array(self.members_ev, dtype=np.float64))
+
+    def above(self, zero: Energy | None) -> Crystal:
+        """Return the row with its energy above another; as it is where either does not exist."""
+        if zero is None or not self.found:
+            return self
+        above = 1000.0 * (self.energy - zero)
+        return replace(self, above_lowest_mev=above.ev, spread_mev=above.spread_ev)
+
 
 def cold_curve(
     calculator: Any,
@@ -94,11 +110,12 @@ def cold_curve(
     c_over_a: float | None = None,
 ) -> ColdCurve:
     """Return the energy of a crystal at each volume per atom, at fixed c/a."""
-    points = [
-        _energy_and_spread(calculator, structure.cell(elements, float(v), c_over_a)) for v in volumes_ang3
-    ]
-    table = np.array(points, dtype=np.float64).reshape(-1, 2)
-    return ColdCurve(np.asarray(volumes_ang3, dtype=np.float64), table[:, 0], table[:, 1])
+    points = [_per_atom(calculator, structure.cell(elements, float(v), c_over_a)) for v in volumes_ang3]
+    return ColdCurve(
+        np.asarray(volumes_ang3, dtype=np.float64),
+        np.array([point.ev for point in points]),
+        np.array([point.spread_ev for point in points]),
+    )
 
 
 def crystal(calculator: Any, structure: Structure, elements: Sequence[str]) -> Crystal:
@@ -107,7 +124,7 @@ def crystal(calculator: Any, structure: Structure, elements: Sequence[str]) -> C
     typical = float(np.mean([typical_volume_ang3(elements[kind]) for kind in structure.kinds]))
 
     def at(volume_ang3: float, c_over_a: float | None) -> float:
-        return _energy_and_spread(calculator, structure.cell(elements, volume_ang3, c_over_a))[0]
+        return _per_atom(calculator, structure.cell(elements, volume_ang3, c_over_a)).ev
 
     try:
         return _equilibrium(row, structure, typical * structure.relative_volume, at, calculator, elements)
@@ -119,23 +136,30 @@ def crystal(calculator: Any, structure: Structure, elements: Sequence[str]) -> C
 def crystal_table(calculator: Any, element: str) -> list[Crystal]:
     """Return FCC, HCP, BCC, simple cubic and diamond of one element at their equilibria."""
     rows = [crystal(calculator, structure, (element,)) for structure in STRUCTURES]
-    lowest = min((row.energy_ev for row in rows if row.found), default=math.nan)
-    return [replace(row, above_lowest_mev=1000.0 * (row.energy_ev - lowest)) for row in rows]
+    zero = lowest(rows)
+    return [row.above(zero) for row in rows]
 
 
-def alloy_table(calculator: Any, elements: tuple[str, str], pure: Sequence[float]) -> list[Crystal]:
+def lowest(rows: Sequence[Crystal]) -> Energy | None:
+    """Return the energy per atom of the lowest crystal; ``None`` where there is none."""
+    return min((row.energy for row in rows if row.found), key=lambda energy: energy.ev, default=None)
+
+
+def alloy_table(calculator: Any, elements: tuple[str, str], pure: Sequence[Energy | None]) -> list[Crystal]:
     """Return the ordered compounds of two elements with their formation energies.
 
     Parameters
     ----------
     pure
-        Lowest energy per atom of each element, eV.
+        Lowest energy per atom of each element, by the same calculator.
     """
-    rows = [(crystal(calculator, structure, elements), structure) for structure in ALLOYS]
-    return [
-        replace(row, above_lowest_mev=1000.0 * (row.energy_ev - float(np.mean([pure[k] for k in s.kinds]))))
-        for row, s in rows
-    ]
+    return [crystal(calculator, s, elements).above(_mixed([pure[kind] for kind in s.kinds])) for s in ALLOYS]
+
+
+def _mixed(energies: Sequence[Energy | None]) -> Energy | None:
+    """Return the mean; ``None`` where one is missing."""
+    known = [energy for energy in energies if energy is not None]
+    return (1.0 / len(known)) * reduce(add, known) if len(known) == len(energies) else None
 
 
 def _equilibrium(
@@ -155,7 +179,7 @@ def _equilibrium(
         fit = fit_equilibrium(lambda v, r=ratio: energy_at(v, r), fit.volume_ang3)  # type: ignore[misc]
     volume = fit.volume_ang3
     frame = structure.cell(elements, volume, ratio)
-    found, spread = _energy_and_spread(calculator, frame)
+    found = _per_atom(calculator, frame)
     elastic = cubic_constants(calculator, frame) if len(frame) == 1 else CubicConstants()
     return replace(
         row,
@@ -163,21 +187,19 @@ def _equilibrium(
         volume_ang3=volume,
         lattice_ang=structure.lattice_ang(volume, ratio),
         c_over_a=ratio,
-        energy_ev=found,
-        spread_mev=1000.0 * spread,
+        energy_ev=found.ev,
+        members_ev=found.members_ev.tolist(),
         bulk_modulus_gpa=fit.bulk_modulus_gpa,
         remark=remark,
     )
 
 
-def _energy_and_spread(calculator: Any, frame: Atoms) -> tuple[float, float]:
-    """Return energy and spread per atom, eV; NaN where the calculator fails or has no members."""
+def _per_atom(calculator: Any, frame: Atoms) -> Energy:
+    """Return the energy per atom; not-a-number where the calculator fails."""
     try:
-        found = energy(calculator, frame).ev
+        return (1.0 / len(frame)) * energy(calculator, frame)
     except NoPropertyError:
-        return math.nan, math.nan
-    spread = float(calculator.results.get("energy_std", math.nan))
-    return found / len(frame), spread / len(frame)
+        return Energy(math.nan, np.zeros(0))
 
 
 def _complaint(calculator: Any, frame: Atoms) -> str:

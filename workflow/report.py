@@ -114,7 +114,7 @@ def _crystals(page: Page, directory: Path, config: CampaignConfig, state: Campai
             pictures = [picture(plots.cold_curves(system), f"cold curves of {system.system}")]
         page.section(
             f"{system.system}: crystals nobody told it about",
-            f"Lines: {found.ensemble}, with the spread of its members. "
+            f"Lines: {found.ensemble}, with the spread of its members; in the table, that of ΔE. "
             + ("Points: the label source itself." if system.source else "Labels cost too much to compare."),
             *pictures,
             _crystal_table(system),
@@ -139,7 +139,7 @@ def _crystal_cells(row: Crystal) -> list[str]:
         _number(row.lattice_ang, 3),
         "" if row.c_over_a is None else _number(row.c_over_a, 3),
         _number(row.above_lowest_mev, 1),
-        "" if math.isnan(row.spread_mev) else _number(row.spread_mev, 1),
+        _number(row.spread_mev, 1) if row.spread_mev > 0.0 else "",
         _number(row.bulk_modulus_gpa, 1),
         _elastic(row),
         row.remark,

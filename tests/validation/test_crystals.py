@@ -13,7 +13,7 @@ from ase.units import GPa
 from qm.config import EamConfig
 from qm.eam import EamLabeller
 from validation.crystal_cells import ALLOYS, IDEAL_HCP, STRUCTURES, typical_volume_ang3
-from validation.crystals import alloy_table, cold_curve, crystal, crystal_table
+from validation.crystals import alloy_table, cold_curve, crystal, crystal_table, lowest
 from validation.subject import Subject
 from validation.suite import COLD_CURVES, PROPERTIES, examine
 from workflow.reporting.label_calculator import LabelCalculator
@@ -41,7 +41,8 @@ class Function(Calculator):
         super().calculate(atoms, properties, system_changes)
         self.results["energy"] = len(atoms) * self.function(atoms.get_volume() / len(atoms))
         if self.std is not None:
-            self.results["energy_std"] = len(atoms) * self.std
+            members = self.results["energy"] + len(atoms) * self.std * np.array([-1.0, 1.0])
+            self.results["member_energies"] = members
 
 
 @pytest.mark.parametrize("structure", STRUCTURES, ids=lambda s: s.name)
@@ -136,7 +137,7 @@ def test_a_birch_murnaghan_solid_gives_back_its_parameters():
     assert row.volume_ang3 == pytest.approx(v0, rel=1e-4)
     assert row.bulk_modulus_gpa == pytest.approx(80, rel=1e-3)
     assert row.energy_ev == pytest.approx(e0, abs=1e-6)
-    assert row.spread_mev == pytest.approx(2.0)
+    assert row.energy.spread_ev == pytest.approx(0.002)
 
 
 def raise_value_error(volume):
@@ -186,7 +187,7 @@ def test_cold_curves_have_the_ensemble_spread():
 
 
 def test_emt_orders_copper_and_gold():
-    pure = [min(row.energy_ev for row in crystal_table(EMT(), element)[:1]) for element in ("Cu", "Au")]
+    pure = [lowest(crystal_table(EMT(), element)) for element in ("Cu", "Au")]
     rows = alloy_table(EMT(), ("Cu", "Au"), pure)
     assert [row.formula for row in rows] == ["CuAu", "CuAu", "Cu3Au", "Au3Cu"]
     ordered = {(row.structure, row.formula): row for row in rows}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import potentials
 from potentials.calculator import EnsembleCalculator
 from validation.crystal_cells import STRUCTURES
-from validation.crystals import ColdCurve, Crystal, alloy_table, cold_curve, crystal_table
+from validation.crystals import ColdCurve, Crystal, alloy_table, cold_curve, crystal_table, lowest
 from workflow.labellers import k_spacing_per_ang, make_labeller
 from workflow.reporting.label_calculator import LabelCalculator
 from workflow.settings.config import CampaignConfig
@@ -92,9 +92,9 @@ def _systems(elements: tuple[str, ...], by_ensemble: Any, by_source: Any) -> lis
     systems = [_element(element, by_ensemble, by_source) for element in elements]
     if len(elements) == 2:
         pair = (elements[0], elements[1])
-        ensemble = alloy_table(by_ensemble, pair, [_lowest(system.ensemble) for system in systems])
+        ensemble = alloy_table(by_ensemble, pair, [lowest(system.ensemble) for system in systems])
         source = (
-            alloy_table(by_source, pair, [_lowest(system.source) for system in systems])
+            alloy_table(by_source, pair, [lowest(system.source) for system in systems])
             if by_source is not None
             else []
         )
@@ -119,10 +119,6 @@ def _element(element: str, by_ensemble: Any, by_source: Any) -> Crystals:
             )
         )
     return Crystals(element, ensemble, source, curves)
-
-
-def _lowest(rows: list[Crystal]) -> float:
-    return min((row.energy_ev for row in rows if row.found), default=math.nan)
 
 
 # -- JSON, in which a number that does not exist is null -----------------------------------------------------
