@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potentials import storage
+from potentials.descriptors import DescriptorSpec
 from potentials.durable import synchronise, temporary_sibling
 from potentials.ensemble import AniEnsemble
 from potentials.training.errors import evaluate_errors
@@ -70,7 +71,7 @@ def train_round(
     place.mkdir(parents=True, exist_ok=True)
     # Under its settings, which may have changed since: it is then trained from the beginning.
     settings = settings_hash(config.potential) + settings_hash(config.training)
-    warm = config.synchronisation.warm_start and previous is not None and previous.config == config.potential
+    warm = config.synchronisation.warm_start and previous is not None and _continues(previous, config)
     result = train_ensemble(
         train,
         validation,
@@ -103,6 +104,12 @@ def train_round(
     _save(paths, result, summary, config)
     shutil.rmtree(place, ignore_errors=True)
     return TrainingSummary(**read_json(finished))
+
+
+def _continues(previous: AniEnsemble, config: CampaignConfig) -> bool:
+    """Return whether the weights are for the settings of today; widths left open follow the version."""
+    spec = DescriptorSpec.from_config(config.potential, len(config.elements))
+    return previous.config == config.potential and previous.spec == spec
 
 
 def training_sets(snapshot: Snapshot, config: CampaignConfig) -> tuple[TrainingSet, TrainingSet]:
