@@ -109,4 +109,6 @@ def test_durations(seconds, text):
 def test_what_is_not_known_is_said():
     assert survival_text(None, False) == "no trajectories under this ensemble yet"
     assert survival_text(12.5, True) == "more than 12.5 ps"
+    assert survival_text(1e-9, False) == "below 0.001 ps"
+    assert survival_text(1e-9, True) == "more than 0 ps"
     assert errors_text(None, None) == "errors not measured"

@@ -20,6 +20,8 @@ def survival_text(median_ps: float | None, is_lower_bound: bool) -> str:
     """Return a median survival such as ``more than 12.5 ps``."""
     if median_ps is None:
         return "no trajectories under this ensemble yet"
+    if median_ps < 0.001:  # stopped at its first look
+        return "more than 0 ps" if is_lower_bound else "below 0.001 ps"
     return f"{'more than ' if is_lower_bound else ''}{median_ps:.3g} ps"
 
 
