@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from validation.conditions import Conditions, LiquidRuns, MeltingRuns, StatePoint
+from validation.conditions import Conditions, LiquidRuns, MeltFreezeRun, MeltingRuns, StatePoint
 from validation.suite import PROPERTIES, Property, SuiteName, properties
 from workflow.display import complain, say
 from workflow.validating.dynamics import Dynamics
@@ -75,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _conditions(options: argparse.Namespace) -> Conditions:
     melting = MeltingRuns(tuple(options.melting), options.melting_guess, n_seeds=options.seeds)
-    return Conditions(LiquidRuns(tuple(options.liquid)), melting)
+    heat, cool = options.melt_freeze_steps
+    return Conditions(LiquidRuns(tuple(options.liquid)), melting, MeltFreezeRun(n_heat=heat, n_cool=cool))
 
 
 def _comparison_models(kim: Sequence[str], others: Sequence[str]) -> tuple[list[Source], dict[str, str]]:
@@ -183,6 +184,15 @@ def _parser() -> argparse.ArgumentParser:
         help="pressures of melting (default 0)",
     )
     add("--melting-guess", type=_positive, metavar="K", help="where the search for melting begins")
+    add(
+        "--melt-freeze-steps",
+        nargs=2,
+        type=_count,
+        default=(MeltFreezeRun.n_heat, MeltFreezeRun.n_cool),
+        metavar="N",
+        help="steps of heating and of cooling in the melt-freeze run "
+        f"(default {MeltFreezeRun.n_heat} {MeltFreezeRun.n_cool}); crystals need time to form",
+    )
     add("--seeds", type=_count, default=3, help="runs for each melting temperature (default %(default)s)")
     add(
         "--compare",

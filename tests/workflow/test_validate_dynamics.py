@@ -58,7 +58,8 @@ def run(model, out, *options):
 def test_long_runs_are_in_no_suite_but_their_own(subjects, model, tmp_path, capsys):
     assert run(model, tmp_path / "out", "--suite", "full") == 0
     assert subjects == []
-    assert run(model, tmp_path / "out", "--suite", "dynamics", "--melting", "0", "5", "--seeds", "2") == 0
+    asked = ("--melting", "0", "5", "--seeds", "2", "--melt-freeze-steps", "500", "9000")
+    assert run(model, tmp_path / "out", "--suite", "dynamics", *asked) == 0
     said = capsys.readouterr().out
     assert [name for name, _ in subjects] == ["melting", "melt-freeze"]
     assert "about" in said
@@ -67,6 +68,7 @@ def test_long_runs_are_in_no_suite_but_their_own(subjects, model, tmp_path, caps
     assert subject.conditions.melting.pressures_gpa == (0.0, 5.0)
     assert subject.conditions.melting.n_seeds == 2
     assert subject.conditions.melt_freeze.high_k == 1500.0
+    assert (subject.conditions.melt_freeze.n_heat, subject.conditions.melt_freeze.n_cool) == (500, 9000)
     assert subject.lattices["FCC"].volume_ang3 == 16.6
     assert subject.calculator.potential.dtype == torch.float32
     assert not subject.calculator.forces_std
@@ -127,6 +129,7 @@ def test_runs_are_in_single_precision_where_it_is_ours():
         (["--liquid", "-5@1"], "expected"),
         (["--melting", "x"], "found 'x'; expected a number"),
         (["--seeds", "0"], "expected a whole number above zero"),
+        (["--melt-freeze-steps", "9"], "expected 2 arguments"),
     ],
 )
 def test_wrong_conditions_are_refused(options, message, model, tmp_path, capsys):
