@@ -39,7 +39,7 @@ class Equilibrium:
 
 @dataclass(frozen=True)
 class WideFit:
-    """What a fit far around the equilibrium says.
+    """What a fit far around the equilibrium says; not-a-number where there is none.
 
     Attributes
     ----------
@@ -49,9 +49,9 @@ class WideFit:
         Root mean square of what the fit leaves, eV/atom.
     """
 
-    bulk_modulus_gpa: float
-    slope: float
-    left_ev: float
+    bulk_modulus_gpa: float = math.nan
+    slope: float = math.nan
+    left_ev: float = math.nan
 
 
 def deepest_minimum(volumes: NDArray[np.float64], energies: Sequence[float]) -> tuple[float, str]:
@@ -106,7 +106,7 @@ def wide_fit(energy: Callable[[float], float], volume_ang3: float) -> WideFit:
     try:
         fit.fit(warn=False)
     except (ValueError, RuntimeError):  # not finite, or no fit found
-        return WideFit(math.nan, math.nan, math.nan)
+        return WideFit()
     left = energies - fit.func(volumes, *fit.eos_parameters)
     _, modulus, slope, _ = fit.eos_parameters
     return WideFit(float(modulus) / GPa, float(slope), float(np.sqrt(np.mean(left**2))))

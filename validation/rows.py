@@ -9,9 +9,9 @@ import numpy as np
 
 from validation.bain_path import BCC, FCC, bain_path
 from validation.crystal_cells import STRUCTURES, Structure, typical_volume_ang3
-from validation.crystals import Crystal, cold_curve, crystal
+from validation.crystals import Crystal, cold_curve, crystal, lowest
 from validation.elastic import STRAIN, Symmetry, elastic_constants
-from validation.equation_of_state import wide_fit
+from validation.equation_of_state import WideFit, wide_fit
 from validation.evaluation import Energy, NoPropertyError, energy
 from validation.phonons import PATH, phonon_bands
 from validation.point_defects import PointDefect, dumbbell_100, octahedral, vacancy
@@ -33,14 +33,15 @@ def cold_curves_rows(structures: tuple[Structure, ...], subject: Subject) -> Fin
     element, calculator = subject.element, subject.calculator
     found = [crystal(calculator, structure, (element,)) for structure in structures]
     fcc = _fcc(subject, found)
-    zero = fcc.ev if fcc is not None else min((row.energy_ev for row in found if row.found), default=0.0)
+    zero = fcc if fcc is not None else lowest(found)
+    zero_ev = 0.0 if zero is None else zero.ev
     quantities: list[Quantity] = []
     curves = []
     for structure, row in zip(structures, found, strict=True):
         quantities += _crystal_quantities(subject, structure, row, fcc)
         volumes = typical_volume_ang3(element) * structure.relative_volume * _VOLUMES
         curve = cold_curve(calculator, structure, (element,), volumes, row.c_over_a)
-        curves.append(_curve(structure.name, volumes, curve.energies_ev - zero, curve.spreads_ev))
+        curves.append(_curve(structure.name, volumes, curve.energies_ev - zero_ev, curve.spreads_ev))
     return Findings(
         tuple(quantities),
         tuple(curves),
@@ -53,12 +54,11 @@ def cold_curves_rows(structures: tuple[Structure, ...], subject: Subject) -> Fin
 
 def _fcc(subject: Subject, found: Iterable[Crystal]) -> Energy | None:
     """Return the energy per atom of FCC, of these crystals or of those that the subject brings along."""
-    volumes = [row.volume_ang3 for row in found if row.structure == "FCC" and row.found]
-    volumes += [subject.lattices["FCC"].volume_ang3] if "FCC" in subject.lattices else []
-    if not volumes:
-        return None
+    mine = next((row.energy for row in found if row.structure == "FCC" and row.found), None)
+    if mine is not None or "FCC" not in subject.lattices:
+        return mine
     fcc = next(structure for structure in STRUCTURES if structure.name == "FCC")
-    return energy(subject.calculator, fcc.cell((subject.element,), volumes[0]))
+    return energy(subject.calculator, fcc.cell((subject.element,), subject.lattices["FCC"].volume_ang3))
 
 
 def _crystal_quantities(
@@ -69,36 +69,36 @@ def _crystal_quantities(
     if not row.found:
         return [volume]
 
-    def at(volume_ang3: float) -> Energy:
+    def at(volume_ang3: float) -> float:
         frame = structure.cell((subject.element,), volume_ang3, row.c_over_a)
-        return (1.0 / len(frame)) * energy(subject.calculator, frame)
+        return energy(subject.calculator, frame).ev / len(frame)
 
     quantities = [volume, Quantity(f"{name}: lattice constant", row.lattice_ang, "Å")]
     if row.c_over_a is not None:
         quantities.append(Quantity(f"{name}: c/a", row.c_over_a, ""))
     if name != "FCC" and fcc is not None:
-        above = 1000.0 * (at(row.volume_ang3) - fcc)
+        above = 1000.0 * (row.energy - fcc)
         lower = "lower than FCC" if above.ev < 0 else ""
         quantities.append(
             _of_members(f"{name}: energy above FCC", above.ev, "meV/atom", above.spread_ev, lower)
         )
-    return [*quantities, *_stiffness(name, row, lambda volume: at(volume).ev)]
+    return [*quantities, *_stiffness(name, row, at)]
 
 
 def _stiffness(name: str, row: Crystal, at: Callable[[float], float]) -> tuple[Quantity, Quantity]:
     """Return bulk modulus and dB/dp; on a rough curve the first depends on how far around one looks."""
-    modulus, unit = row.bulk_modulus_gpa, "GPa"
+    modulus = row.bulk_modulus_gpa
     try:
         wide = wide_fit(at, row.volume_ang3)
-    except NoPropertyError as error:  # it reaches farther than all else
-        return Quantity(f"{name}: bulk modulus", modulus, unit), Quantity(
-            f"{name}: dB/dp", math.nan, "", remark=str(error)
+        poor = (
+            "" if wide.left_ev <= _POOR_FIT_EV else f"no good fit: {1000.0 * wide.left_ev:.1f} meV/atom off"
         )
+    except NoPropertyError as error:  # it reaches farther than all else
+        wide, poor = WideFit(), str(error)
     rough = abs(modulus - wide.bulk_modulus_gpa) > _ROUGH * abs(wide.bulk_modulus_gpa)
     other = f"rough: {wide.bulk_modulus_gpa:.0f} GPa over ±12 % of volume" if rough else ""
-    poor = "" if wide.left_ev <= _POOR_FIT_EV else f"no good fit: {1000.0 * wide.left_ev:.1f} meV/atom off"
     return (
-        Quantity(f"{name}: bulk modulus", modulus, unit, remark=other),
+        Quantity(f"{name}: bulk modulus", modulus, "GPa", remark=other),
         Quantity(f"{name}: dB/dp", wide.slope, "", remark=poor),
     )
 
