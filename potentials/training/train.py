@@ -193,7 +193,9 @@ def _first_state(
     seeds = [member_seed(learner.seed, m, 0) for m in range(n_members)]
     flat = learner.layout.initial(seeds)
     if start is not None:
-        _check_start(start, elements, potential)
+        problem = start_problem(start, elements, potential)
+        if problem is not None:
+            raise ValueError(problem)
         members = list(start.card.get("training", {}).get("members", range(start.n_members)))
         scaling = learner.scaling.of_members(members)
         shift_ev = start.shift_ev.to(scaling.shift_ev)
@@ -201,15 +203,20 @@ def _first_state(
     return TrainingState.begin(flat, seeds, learner.layout, learner.config)
 
 
-def _check_start(start: AniEnsemble, elements: tuple[str, ...], potential: AniConfig) -> None:
-    """Refuse an ensemble of other elements or settings, naming what differs."""
+def start_problem(start: AniEnsemble, elements: tuple[str, ...], potential: AniConfig) -> str | None:
+    """Return why a training with these settings cannot begin with an ensemble's weights, or ``None``.
+
+    Elements and settings must be the same, and so must the descriptors: widths that the settings leave open
+    follow the version.
+    """
     ours = {"elements": elements, **dict(potential)}
     theirs = {"elements": start.elements, **dict(start.config)}
     for name, wanted in ours.items():
         if theirs[name] != wanted:
-            raise ValueError(
-                f"the ensemble to start from has {name} {theirs[name]}, this training has {wanted}"
-            )
+            return f"the ensemble to start from has {name} {theirs[name]}, this training has {wanted}"
+    if start.spec != DescriptorSpec.from_config(potential, len(elements)):
+        return "the ensemble to start from has descriptors of another version"
+    return None
 
 
 def _learn(

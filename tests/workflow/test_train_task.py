@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import potentials
+from potentials.training.train import start_problem
 from workflow.settings.load import load_campaign, save_resolved
 from workflow.storage.paths import CampaignPaths
-from workflow.tasks import train
 from workflow.tasks.train import train_round
 
 
@@ -27,9 +27,9 @@ def test_another_potential_learns_the_same_labels_from_random_weights(tmp_path, 
 def test_weights_for_descriptors_of_another_version_are_no_start(tmp_path, one_round):
     paths = CampaignPaths(one_round(tmp_path))
     config, made = load_campaign(paths.settings_in_force), potentials.load(paths.model(1))
-    assert train._continues(made, config)
+    assert start_problem(made, config.elements, config.potential) is None
     wider = replace(made, spec=replace(made.spec, zeta=0.5 * made.spec.zeta))
-    assert not train._continues(wider, config)
+    assert start_problem(wider, config.elements, config.potential) is not None
 
 
 def test_an_interrupted_training_goes_on_and_under_other_settings_begins_anew(tmp_path, one_round):

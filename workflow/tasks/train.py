@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potentials import storage
-from potentials.descriptors import DescriptorSpec
 from potentials.durable import synchronise, temporary_sibling
 from potentials.ensemble import AniEnsemble
 from potentials.training.errors import evaluate_errors
-from potentials.training.train import TrainingError, TrainingResult, train_ensemble
+from potentials.training.train import TrainingError, TrainingResult, start_problem, train_ensemble
 from potentials.training.training_set import TrainingSet, is_validation
 from workflow.dataset import Dataset, Snapshot
 from workflow.settings.config import CampaignConfig
@@ -71,7 +70,11 @@ def train_round(
     place.mkdir(parents=True, exist_ok=True)
     # Under its settings, which may have changed since: it is then trained from the beginning.
     settings = settings_hash(config.potential) + settings_hash(config.training)
-    warm = config.synchronisation.warm_start and previous is not None and _continues(previous, config)
+    warm = (
+        config.synchronisation.warm_start
+        and previous is not None
+        and start_problem(previous, config.elements, config.potential) is None
+    )
     result = train_ensemble(
         train,
         validation,
@@ -104,12 +107,6 @@ def train_round(
     _save(paths, result, summary, config)
     shutil.rmtree(place, ignore_errors=True)
     return TrainingSummary(**read_json(finished))
-
-
-def _continues(previous: AniEnsemble, config: CampaignConfig) -> bool:
-    """Return whether the weights are for the settings of today; widths left open follow the version."""
-    spec = DescriptorSpec.from_config(config.potential, len(config.elements))
-    return previous.config == config.potential and previous.spec == spec
 
 
 def training_sets(snapshot: Snapshot, config: CampaignConfig) -> tuple[TrainingSet, TrainingSet]:
